@@ -1,0 +1,1 @@
+"""The `v2g` command, one file per sub-command."""

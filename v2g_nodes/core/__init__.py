@@ -1,0 +1,1 @@
+"""Control mathematics: no ROS, no clock, no input or output. Time is always an argument."""

@@ -1,0 +1,1 @@
+"""What stands in for the world: module plant, grid, lossy network, recorded series."""
