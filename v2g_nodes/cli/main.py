@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,10 +61,10 @@ class Command:
 GROUPS = {"bench": "Measure: algorithms, transport, the live station."}
 
 COMMANDS = (
-    Command("up", "v2g_nodes.cli.up:up", "Run a station, with simulated hardware unless the station file says otherwise."),
+    Command("up", "v2g_nodes.cli.up:up", "Run a station; hardware is simulated unless the station file says otherwise."),
     Command("bench dispatch", "v2g_nodes.cli.bench_dispatch:bench_dispatch", "A dispatch algorithm on a lossy network."),
-    Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "ROS messages without computation: the floor."),
-    Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station under steps, against the floors."),
+    Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers: the floor."),
+    Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station against the floors."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 
@@ -80,7 +81,7 @@ def build_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
     Returns:
         App that passes a command's arguments on to it unread.
     """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_root)
     groups: dict[str, typer.Typer] = {}
     for command in filter(Command.exists, commands):
@@ -88,7 +89,7 @@ def build_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
         parent = app
         if group:
             if group not in groups:
-                groups[group] = typer.Typer(no_args_is_help=True)
+                groups[group] = typer.Typer()
                 app.add_typer(groups[group], name=group, help=GROUPS[group])
             parent = groups[group]
         settings = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
@@ -105,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, 1 for a failure, 2 for bad input, 130 when interrupted.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if words in ([group] for group in GROUPS):
+        words.append("--help")
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # nothing leaves the machine unasked
     try:
         return _exit_code(build_app()(args=words, prog_name="v2g", standalone_mode=False))
     except InputError as error:
@@ -125,11 +129,18 @@ def _forward(command: Command) -> Callable[[typer.Context], None]:
     return forward
 
 
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
-    """Control stack for vehicle-to-grid stations. `v2g COMMAND --help` explains a command."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Control stack for vehicle-to-grid stations. `v2g COMMAND --help` explains a command."""
 
 
 def _exit_code(result: object) -> int:
@@ -144,7 +155,7 @@ def _fail(text: str, code: int) -> int:
 def _usage_text(error: Exception) -> str:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
-    return f"{text} See: {context.command_path} --help" if context is not None else text
+    return f"{text.rstrip('.')}. See {context.command_path} --help" if context is not None else text
 
 
 if __name__ == "__main__":
