@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "v2g_nodes"
 
 # A module may import its own level and those below. `station` and `bringup` stand beside the folders.
-LEVELS = {"": 0, "errors": 0, "core": 0, "planning": 1, "canbus": 2, "station": 3, "bringup": 3, "sim": 4, "nodes": 5, "cli": 6}
+LEVELS = {"": 0, "core": 0, "planning": 1, "canbus": 2, "station": 3, "bringup": 3, "sim": 4, "nodes": 5, "cli": 6}
 
 CORE_MAY_USE = {*sys.stdlib_module_names, "numpy", "scipy", PACKAGE}
 # Anything of ROS: only nodes/ knows it.
@@ -43,7 +43,7 @@ class Source:
     @property
     def level(self) -> str:
         """Folder or file below the package that decides what may be imported."""
-        return (self.module.split(".") + [""])[1]
+        return [*self.module.split("."), ""][1]
 
     def imports(self) -> Iterator[Import]:
         """All imports, those in functions and behind TYPE_CHECKING too."""
@@ -93,7 +93,12 @@ def _is_ros(module: str) -> bool:
 
 def import_faults(sources: list[Source]) -> list[str]:
     """Imports against the rules, one line each."""
-    return [f"{source.path}:{found.line} {fault}" for source in sources for found in source.imports() for fault in _faults(source, found)]
+    return [
+        f"{source.path}:{found.line} {fault}"
+        for source in sources
+        for found in source.imports()
+        for fault in _faults(source, found)
+    ]
 
 
 def _faults(source: Source, found: Import) -> Iterator[str]:

@@ -62,9 +62,9 @@ GROUPS = {"bench": "Measure: algorithms, transport, the live station."}
 
 COMMANDS = (
     Command("up", "v2g_nodes.cli.up:up", "Run a station; hardware is simulated unless the station file says otherwise."),
-    Command("bench dispatch", "v2g_nodes.cli.bench_dispatch:bench_dispatch", "A dispatch algorithm on a lossy network."),
-    Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers: the floor."),
-    Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station against the floors."),
+    Command("bench dispatch", "v2g_nodes.cli.bench_dispatch:bench_dispatch", "An algorithm on a lossy network."),
+    Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers."),
+    Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 
