@@ -165,7 +165,9 @@ def read_columns(path: str | Path, required: Sequence[str], optional: Sequence[s
     names = {quantity: table.require([name for name, _ in QUANTITIES[quantity].columns], quantity)
              for quantity in required}
     for quantity in optional:
-        names.update({quantity: name for name, _ in reversed(QUANTITIES[quantity].columns) if table.has(name)})
+        found = next((name for name, _ in QUANTITIES[quantity].columns if table.has(name)), None)
+        if found is not None:
+            names[quantity] = found
     axis = read_time_axis(table, utc_offset_h)
     columns = {quantity: _checked(table, quantity, name)[axis.rows] for quantity, name in names.items()}
     first, last, shift, notes = _choose_day(axis, day, table.path)

@@ -72,7 +72,7 @@ def _hourly_pattern() -> FloatArray:
     steps = np.cos(2.0 * math.pi * (hours - 14.5) / 12.0)
     seconds = np.arange(DAY_SECONDS, dtype=float)
     pattern = np.zeros(DAY_SECONDS)
-    for hour, step in zip(hours, steps):
+    for hour, step in zip(hours, steps, strict=True):
         since = (seconds - 3600.0 * hour + HOURLY_LEAD_S) % DAY_SECONDS
         pattern += step * (np.exp(-since / HOURLY_DECAY_S) - np.exp(-since / HOURLY_RISE_S))
     pattern -= pattern.mean()

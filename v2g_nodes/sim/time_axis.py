@@ -179,5 +179,5 @@ def parse_clock(text: str) -> float:
 
 def format_clock(seconds: float) -> str:
     """HH:MM:SS of seconds since midnight, the day left out."""
-    whole = int(round(seconds)) % int(DAY_S)
+    whole = round(seconds) % int(DAY_S)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

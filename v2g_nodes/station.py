@@ -1,0 +1,214 @@
+"""The station: read from a file, or made up as a default one with modules that differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from v2g_nodes.core import graph
+from v2g_nodes.core.errors import GraphError, InputError
+from v2g_nodes.core.types import MODULES_MAX
+from v2g_nodes.station_file import YamlFile, allowed_text, key_text
+from v2g_nodes.station_model import (
+    Module,
+    ModuleType,
+    PlanSection,
+    SignalSection,
+    Station,
+    Vehicle,
+)
+
+__all__ = ["Module", "ModuleType", "Station", "Vehicle", "check_station", "default_station", "load_station",
+           "module_type", "replace", "station_edges"]
+
+Fail = Callable[[Sequence[int | str], str], None]
+
+WEAR_GAMMA = (0.003, 0.06)  # EUR/h/kW^1.5, log-uniform (EQUATIONS 000.5: makes an equal split 33 % worse)
+P_MAX_KW = (3.0, 3.3)  # this and the next three: spread of the scenario constants, EQUATIONS 000.2
+EFFICIENCY = (0.95, 0.97)
+SOC_START = (0.2, 0.8)
+AMBIENT_C = (25.0, 40.0)
+CAPACITY_KWH = (40.0, 80.0)  # chosen: batteries of today's cars
+DEPARTURE_H = (6.0, 9.0)  # chosen: next morning
+DUE_SHARE = 0.5  # chosen: at most this share of the room up to soc_max is owed
+
+
+def load_station(path: str | Path) -> Station:
+    """Read a station file. File names in it become absolute.
+
+    Args:
+        path: YAML, version 1; see config/station.yaml.
+
+    Raises:
+        InputError: one line with file, line, key, what was found and what is allowed.
+    """
+    file = YamlFile(path)
+    station = file.model(Station)
+    check_station(station, file.fail)
+    base = Path(path).resolve().parent
+    return replace(station, signal=_absolute(station.signal, base), plan=_absolute(station.plan, base))
+
+
+def _absolute(section: SignalSection | PlanSection, base: Path) -> SignalSection | PlanSection:
+    names = {key: str(base / value) for key, value in section if key.endswith("csv") and value is not None}
+    return section.model_copy(update=names)
+
+
+def replace(station: Station, **changes: object) -> Station:
+    """A copy with other values, checked like a file.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+    changed = station.model_copy(update=changes)
+    check_station(changed)
+    return changed
+
+
+def check_station(station: Station, fail: Fail | None = None) -> None:
+    """Refuse what single keys can't show: numbers that clash, graphs that fall apart, times in the wrong order.
+
+    Args:
+        station: a station whose single keys are all right.
+        fail: called with key and text, raises; default raises InputError without a file.
+
+    Raises:
+        InputError: key, what was found, what is allowed.
+    """
+    refuse = fail or _fail
+    _check_modules(station, refuse)
+    _check_graph(station, refuse)
+    _check_times(station, refuse)
+    plan = station.plan
+    if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
+        refuse(("plan", "base_fraction"), f"{plan.base_fraction:g} with capacity_fraction {plan.capacity_fraction:g}, "
+               "allowed is a sum up to 1")
+    if station.plan.rule == "csv" and station.plan.csv is None:
+        refuse(("plan", "csv"), "null, allowed is a file name with rule csv")
+
+
+def _fail(key: Sequence[int | str], what: str) -> None:
+    raise InputError(f"{key_text(key)}{what}")
+
+
+def _check_modules(station: Station, refuse: Fail) -> None:
+    if not 1 <= len(station.modules) <= MODULES_MAX:
+        refuse(("modules",), f"{len(station.modules)} modules, allowed 1 to {MODULES_MAX}")
+    for name, kind in station.module_types.items():
+        if kind.soc_min >= kind.soc_max:
+            refuse(("module_types", name, "soc_min"), f"{kind.soc_min:g}, allowed below soc_max ({kind.soc_max:g})")
+    first: dict[int, int] = {}
+    for index, module in enumerate(station.modules):
+        if module.id in first:
+            refuse(("modules", index, "id"), f"{module.id} is also modules[{first[module.id]}], allowed is once")
+        first[module.id] = index
+        if module.type not in station.module_types:
+            refuse(("modules", index, "type"), f"{module.type!r}, allowed {', '.join(sorted(station.module_types))}")
+
+
+def _check_graph(station: Station, refuse: Fail) -> None:
+    ids = [module.id for module in station.modules]
+    if station.edges is None:
+        return
+    if station.topology is not None:
+        refuse(("edges",), f"given beside topology {station.topology}, allowed is one of the two")
+    for index, edge in enumerate(station.edges):
+        for end in edge:
+            if end not in ids:
+                refuse(("edges", index), f"[{edge[0]}, {edge[1]}] names module {end}, "
+                       f"allowed are {', '.join(map(str, sorted(ids)))}")
+    try:
+        graph.check_connected(ids, station.edges)
+    except GraphError as error:
+        refuse(("edges",), str(error))
+
+
+def _check_times(station: Station, refuse: Fail) -> None:
+    dispatch, timeouts = station.dispatch, station.timeouts
+    if dispatch.silence_ms <= 2 * dispatch.heartbeat_ms:
+        refuse(("dispatch", "silence_ms"),
+               f"{dispatch.silence_ms:g}, allowed above 2 heartbeats ({2 * dispatch.heartbeat_ms:g} ms)")
+    if dispatch.setpoint_valid_s <= dispatch.epoch_period_s:
+        refuse(("dispatch", "setpoint_valid_s"),
+               f"{dispatch.setpoint_valid_s:g}, allowed above epoch_period_s ({dispatch.epoch_period_s:g} s)")
+    if timeouts.droop_silent_s >= timeouts.signal_hold_s:
+        refuse(("timeouts", "droop_silent_s"),
+               f"{timeouts.droop_silent_s:g}, allowed below signal_hold_s ({timeouts.signal_hold_s:g} s)")
+    if timeouts.signal_hold_s <= station.signal.period_s:
+        refuse(("timeouts", "signal_hold_s"),
+               f"{timeouts.signal_hold_s:g}, allowed above signal.period_s ({station.signal.period_s:g} s)")
+    for name, kind in station.module_types.items():
+        if kind.command_timeout_s > timeouts.droop_silent_s:
+            refuse(("module_types", name, "command_timeout_s"),
+                   f"{kind.command_timeout_s:g}, allowed up to timeouts.droop_silent_s ({timeouts.droop_silent_s:g} s)")
+
+
+def station_edges(station: Station) -> graph.Edges:
+    """Who hears whom, as ascending pairs of ids. Without topology and edges: a ring."""
+    if station.edges is not None:
+        return graph.normalise(station.edges)
+    return graph.build_edges(station.topology or "ring", [module.id for module in station.modules])
+
+
+def module_type(station: Station, module: Module) -> ModuleType:
+    """The module's type with what the module itself says laid over it."""
+    own = {key: getattr(module, key) for key in ("p_max_kw", "ramp_kw_per_s", "efficiency", "wear_gamma")}
+    return station.module_types[module.type].model_copy(
+        update={key: value for key, value in own.items() if value is not None})
+
+
+def default_station(modules: int, topology: str = "ring", algorithm: str = "supply_curve", seed: int = 0) -> Station:
+    """A station of simulated modules that differ as real ones do, each with a vehicle.
+
+    Every number of modules has the whole spread: values are drawn one from each of n equal strata.
+
+    Args:
+        modules: how many, 1 to 64.
+        topology: who hears whom.
+        algorithm: how they agree.
+        seed: of the spread and of the synthetic day.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+    _allow("modules", modules, 1, MODULES_MAX)
+    _allow("seed", seed, 0, 2**31 - 1)
+    for key, value in (("topology", topology), ("algorithm", algorithm)):
+        allowed = option_choices(key)
+        if value not in allowed:
+            raise InputError(f"{key} {value!r}, allowed {', '.join(allowed)}")
+    rng = np.random.default_rng(seed)
+
+    def spread(bounds: tuple[float, float]) -> list[float]:
+        strata = (rng.permutation(modules) + rng.random(modules)) / modules
+        return [float(bounds[0] + (bounds[1] - bounds[0]) * share) for share in strata]
+
+    gammas = [math.exp(x) for x in spread((math.log(WEAR_GAMMA[0]), math.log(WEAR_GAMMA[1])))]
+    kind = ModuleType()
+    rows = zip(gammas, spread(P_MAX_KW), spread(EFFICIENCY), spread(SOC_START), spread(AMBIENT_C),
+               spread(CAPACITY_KWH), spread(DEPARTURE_H), spread((0.0, DUE_SHARE)), strict=True)
+    built = tuple(
+        Module(
+            id=number, wear_gamma=round(gamma, 5), p_max_kw=round(p_max, 2), efficiency=round(efficiency, 4),
+            soc=round(soc, 3), ambient_c=round(ambient, 1),
+            vehicle=Vehicle(
+                capacity_kwh=round(capacity, 1), departure=f"{int(leave):02d}:{int(leave * 60) % 60:02d}",
+                energy_due_kwh=round(due * max(kind.soc_max - soc, 0.0) * capacity, 1)),
+        ) for number, (gamma, p_max, efficiency, soc, ambient, capacity, leave, due) in enumerate(rows, 1))
+    station = Station.model_validate({"version": 1, "name": f"default {modules}", "topology": topology,
+                                      "algorithm": algorithm, "seed": seed, "modules": built})
+    check_station(station)
+    return station
+
+
+def option_choices(key: str) -> tuple[str, ...]:
+    """What a key with a fixed choice allows, such as topology, algorithm."""
+    return tuple(allowed_text(Station.model_fields[key]).removesuffix(" or null").split(", "))
+
+
+def _allow(key: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{key} {value}, allowed {low} to {high}")
