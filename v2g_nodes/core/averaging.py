@@ -1,0 +1,105 @@
+"""Exact sums over a group in as many rounds as the graph is wide.
+
+Each member broadcasts one integer vector per round and ends with the sum over all members. With S_i(k) the sum
+over all members within k hops of i and d_i the links used by i,
+
+    S_i(1) = S_i(0) + sum_j S_j(0),      S_i(k+1) = sum_j S_j(k) - (d_i - 1) S_i(k-1),
+
+because a ball around i is covered once by the balls around its neighbours, except for the part nearer than
+k hops, which all d_i of them cover. The recursion holds on every graph without a cycle shorter than the
+balls: on a tree always, on a ring until the balls meet, on a complete graph in its first round. On other
+graphs the group uses a spanning tree. On a ring of even length the last ball holds the opposite member
+twice and the ball before lacks it, so the sum is half of the two together.
+
+Integers make the sum exact: every member ends with the same bits, whatever the order of arrival, so
+decisions taken from it never differ. (DERIVED; the same recursion counts non-backtracking walks.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from v2g_nodes.core.graph import Adjacency, Edges, adjacency, diameter, spanning_tree
+from v2g_nodes.core.types import IntArray
+
+
+@dataclass(frozen=True)
+class SumPlan:
+    """How a group adds up, the same at everyone who knows members and links.
+
+    Args:
+        neighbours: links used, per member.
+        rounds: broadcasts each member makes for one sum.
+        even_ring: the last two balls are averaged.
+    """
+
+    neighbours: Adjacency
+    rounds: int
+    even_ring: bool
+
+
+@lru_cache(maxsize=64)
+def sum_plan(members: tuple[int, ...], edges: Edges) -> SumPlan:
+    """Choose the links and the number of rounds for a connected group.
+
+    Raises:
+        GraphError: an edge names a stranger.
+    """
+    neighbours = adjacency(members, edges)
+    n = len(members)
+    degrees = {len(v) for v in neighbours.values()}
+    complete = degrees == {n - 1}
+    ring = degrees == {2} and len(edges) == n
+    if not (complete or ring):
+        neighbours = adjacency(members, spanning_tree(neighbours))
+    return SumPlan(neighbours, diameter(neighbours), ring and n % 2 == 0)
+
+
+class BallSum:
+    """One member's side of one sum.
+
+    Args:
+        plan: the group's plan.
+        member: own id.
+        values: own integers, shape (m,).
+    """
+
+    def __init__(self, plan: SumPlan, member: int, values: IntArray) -> None:
+        self._plan = plan
+        self._links = len(plan.neighbours[member])
+        self._ball = values
+        self._ball_before = values
+        self._round = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether `total` is known."""
+        return self._round == self._plan.rounds
+
+    @property
+    def ball(self) -> IntArray:
+        """What to broadcast in this round, shape (m,)."""
+        return self._ball
+
+    def advance(self, received: Mapping[int, IntArray]) -> None:
+        """End a round.
+
+        Args:
+            received: the balls that all neighbours in the plan broadcast in this round.
+        """
+        covered = sum(received.values())
+        if self._round == 0:
+            following = self._ball + covered
+        else:
+            following = covered - (self._links - 1) * self._ball_before
+        self._ball_before, self._ball = self._ball, following
+        self._round += 1
+
+    @property
+    def total(self) -> IntArray:
+        """Sum over all members, shape (m,); meaningful once `done`."""
+        if self._plan.even_ring:
+            return (self._ball + self._ball_before) // 2
+        return self._ball

@@ -1,0 +1,106 @@
+"""Rounds that wait for each other and survive lost, repeated and reordered frames.
+
+A member moves on to round r + 1 once it has every neighbour's values of round r, so two neighbours are never
+more than one round apart. A frame carries its round and the one before: whatever a neighbour still needs is in
+the last frame, and one frame that arrives is enough. A member that waits repeats its frame after a while; who
+hears such a repetition answers with its own last frame, also after it has finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from v2g_nodes.core.types import EpochId, Frame, IntArray
+
+INT16_MAX = 32767
+
+
+class Exchange:
+    """One module's rounds with its neighbours for one epoch.
+
+    Args:
+        module_id: own id.
+        neighbours: ids whose frames are waited for.
+        epoch: agreement the frames belong to.
+        membership: fingerprint of the group.
+        resend_ns: pause before a waiting member repeats its frame [ns].
+    """
+
+    def __init__(
+        self, module_id: int, neighbours: Sequence[int], epoch: EpochId, membership: int, resend_ns: int
+    ) -> None:
+        self._module_id = module_id
+        self._neighbours = frozenset(neighbours)
+        self._epoch = epoch
+        self._membership = membership
+        self._resend_ns = resend_ns
+        self.restart(0)
+
+    def restart(self, bracket: int) -> None:
+        """Forget all rounds and begin again under another price grid."""
+        self.bracket = bracket
+        self.finished = False
+        self.resends = 0
+        self._frame: Frame | None = None
+        self._sent_ns = 0
+        self._answer = False
+        self._received: dict[tuple[int, int], IntArray] = {}
+
+    @property
+    def round(self) -> int:
+        """Round of the last posted frame, -1 before the first."""
+        return self._frame.round if self._frame else -1
+
+    def addressed(self, frame: Frame) -> bool:
+        """Whether a frame is a neighbour's of this epoch and group (its bracket may differ)."""
+        return (
+            frame.sender in self._neighbours and frame.epoch == self._epoch and frame.membership == self._membership
+        )
+
+    def take(self, frame: Frame) -> None:
+        """Store an addressed frame of the same bracket; notice who is behind."""
+        if (frame.sender, frame.round) in self._received and frame.round <= self.round:
+            self._answer = True
+        self._received[frame.sender, frame.round] = np.array(frame.values, dtype=np.int64)
+        if frame.values_previous:
+            self._received[frame.sender, frame.round - 1] = np.array(frame.values_previous, dtype=np.int64)
+
+    def post(self, values: IntArray, exponent: int, now_ns: int) -> Frame:
+        """Begin the next round with own values (saturated to int16)."""
+        before = self._frame
+        self._frame = Frame(
+            sender=self._module_id,
+            epoch=self._epoch,
+            membership=self._membership,
+            round=self.round + 1,
+            bracket=self.bracket,
+            exponent=exponent,
+            values=tuple(np.clip(values, -INT16_MAX, INT16_MAX).tolist()),
+            exponent_previous=before.exponent if before else 0,
+            values_previous=before.values if before else (),
+        )
+        self._sent_ns = now_ns
+        self._answer = False
+        return self._frame
+
+    def complete(self) -> Mapping[int, IntArray] | None:
+        """All neighbours' values of the current round, or None while one is missing."""
+        received = {}
+        for neighbour in self._neighbours:
+            values = self._received.get((neighbour, self.round))
+            if values is None:
+                return None
+            received[neighbour] = values
+        return received
+
+    def repeat(self, now_ns: int) -> Frame | None:
+        """The last frame, if a neighbour is behind or this member has waited long enough."""
+        overdue = not self.finished and now_ns - self._sent_ns >= self._resend_ns
+        if self._frame is None or not (self._answer or overdue):
+            return None
+        self._sent_ns = now_ns
+        self._answer = False
+        self.resends += 1
+        return self._frame

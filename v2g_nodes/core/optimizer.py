@@ -1,0 +1,268 @@
+"""One module's optimizer: membership, epochs and the agent that runs them, as one message-driven machine.
+
+The same object runs in the network simulator and in the optimizer node. It holds no clock and sends nothing
+itself: `step` takes what came in and returns what has to go out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.price_grid import WarmStart
+from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
+from v2g_nodes.core.graph import Edges
+from v2g_nodes.core.membership import LinkReport, Membership
+from v2g_nodes.core.types import Agreement, Box, EpochId, Frame, Response
+
+NO_EPOCH = EpochId(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class NeighborReport:
+    """What a module tells its neighbours once per epoch and as heartbeat (see msg/NeighborState.msg).
+
+    Args:
+        sender: module id.
+        epoch: the sender's epoch; NO_EPOCH before the first.
+        membership: fingerprint of the sender's group.
+        target_kw: target of that epoch [kW]; NaN before the first.
+        lambda_eur_per_kwh: last agreed price [EUR/kWh]; NaN before the first.
+        power_kw: last agreed base power [kW].
+        agreed: the epoch has ended in agreement.
+        link: a link report, the sender's or one passed on.
+    """
+
+    sender: int
+    epoch: EpochId
+    membership: int
+    target_kw: float
+    lambda_eur_per_kwh: float
+    power_kw: float
+    agreed: bool
+    link: LinkReport
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Frozen inputs of one epoch at one module.
+
+    Args:
+        box: feasible range [kW].
+        response: best response inside the box.
+        detail: whatever the caller wants back with the decision.
+    """
+
+    box: Box
+    response: Response
+    detail: object = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An agreement and everything it depended on."""
+
+    epoch: EpochId
+    group: Group
+    snapshot: Snapshot
+    warm: WarmStart | None
+    bracket: int
+    agreement: Agreement
+    resends: int
+    started_ns: int
+
+
+@dataclass
+class Outbox:
+    """What a step wants sent: curve frames and reports to all neighbours, a decision to the own module."""
+
+    frames: list[Frame] = field(default_factory=list)
+    reports: list[NeighborReport] = field(default_factory=list)
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """What an optimizer is built from.
+
+    Args:
+        module_id: own id.
+        edges: links of the station file.
+        rating_kw: rating of every module of the station [kW].
+        price_span_eur_per_kwh: cold price range is plus and minus this.
+        cold_every: every so many epoch periods one begins cold, to keep the figures of a cold start measured.
+        epoch_period_s: nominal distance of two epochs [s].
+        heartbeat_ns: pause between two reports [ns].
+        silence_ns: a neighbour not heard for so long is dead [ns].
+        resend_ns: pause before a waiting agent repeats its frame [ns].
+        sync_ns: pause between two reports while a neighbour counts on other members [ns].
+        island_rule: majority | nameplate_share.
+    """
+
+    module_id: int
+    edges: Edges
+    rating_kw: Mapping[int, float]
+    price_span_eur_per_kwh: float
+    cold_every: int = 8
+    epoch_period_s: float = 2.0
+    heartbeat_ns: int = 100_000_000
+    silence_ns: int = 500_000_000
+    resend_ns: int = 25_000_000
+    sync_ns: int = 15_000_000
+    island_rule: str = "majority"
+
+
+class ModuleOptimizer:
+    """See module docstring.
+
+    Args:
+        settings: constants.
+        incarnation: differs from that of the life before.
+        freeze: returns the own snapshot; called once per epoch, while the own module is available.
+    """
+
+    def __init__(self, settings: OptimizerSettings, incarnation: int, freeze: Callable[[], Snapshot]) -> None:
+        self._settings = settings
+        self._freeze = freeze
+        self._station_rating_kw = sum(settings.rating_kw.values())
+        self.membership = Membership(
+            settings.module_id, settings.edges, settings.rating_kw, incarnation, settings.silence_ns
+        )
+        self.epoch = NO_EPOCH
+        self.target_kw = math.nan
+        self.agreement: Agreement | None = None
+        self._agent: SupplyCurveAgent | None = None
+        self._warm: tuple[int, WarmStart] | None = None
+        self._early: dict[int, Frame] = {}
+        self._report_ns = -(1 << 62)
+        self._reported = False
+        self._disagree = False
+        self._pending = False
+
+    def start_epoch(self, epoch: EpochId, target_kw: float) -> bool:
+        """A newer signal: the exchange in progress ends, the next `step` begins another. False if not newer."""
+        if self.epoch != NO_EPOCH and not epoch.newer_than(self.epoch):
+            return False
+        self.epoch, self.target_kw = epoch, target_kw
+        self._agent, self._pending, self._reported = None, True, False
+        return True
+
+    def step(
+        self,
+        frames: Sequence[Frame],
+        reports: Sequence[NeighborReport],
+        now_ns: int,
+        available: bool = True,
+        sequence_limit: int | None = None,
+    ) -> Outbox:
+        """Take in what came, return what has to go out. Call on every arrival and every few milliseconds.
+
+        Args:
+            frames: curve frames, any order.
+            reports: neighbours' reports, any order.
+            now_ns: steady time [ns].
+            available: the own module answers; otherwise this optimizer leaves the group politely.
+            sequence_limit: signal sequences beyond it come from a wrong clock and are not adopted.
+        """
+        outbox = Outbox()
+        for report in reports:
+            self._take_report(report, now_ns, sequence_limit)
+        usable = [frame for frame in frames if self._heard(frame, now_ns)]
+        self.membership.taking_part = available
+        if self.membership.update(now_ns):
+            self._agent, self._reported, self._pending = None, False, self.epoch != NO_EPOCH
+            outbox.reports.append(self._report(now_ns))
+        if self._pending and available:
+            self._begin_agent(now_ns)
+            usable += [f for f in self._early.values() if f.epoch == self.epoch]
+            self._early.clear()
+        self._run_agent(usable, now_ns, outbox)
+        pause = self._settings.sync_ns if self._disagree else self._settings.heartbeat_ns
+        if now_ns - self._report_ns >= pause:
+            outbox.reports.append(self._report(now_ns))
+        return outbox
+
+    def own_target_kw(self) -> float:
+        """What this module's island owes of the target, by the island rule [kW]."""
+        group = self.membership.group
+        island_kw = sum(group.rating_kw.values())
+        present_kw = max(self.membership.present_rating_kw(), island_kw)
+        if self._settings.island_rule == "nameplate_share":
+            return self.target_kw * island_kw / present_kw
+        lowest = min(self._settings.rating_kw)
+        owns = island_kw > present_kw / 2 or (island_kw == present_kw / 2 and lowest in group.members)
+        return self.target_kw if owns else 0.0
+
+    def _heard(self, frame: Frame, now_ns: int) -> bool:
+        """Count the sender as alive; keep frames of an epoch this module has not begun."""
+        self.membership.hear(frame.sender, now_ns)
+        if frame.epoch != self.epoch and frame.epoch.newer_than(self.epoch) | (self.epoch == NO_EPOCH):
+            self._early[frame.sender] = frame
+            return False
+        return True
+
+    def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:
+        if report.sender not in self.membership.neighbours:
+            return
+        self.membership.hear(report.sender, now_ns)
+        self.membership.take(report.link)
+        self._disagree = report.membership != self.membership.group.fingerprint
+        plausible = math.isfinite(report.target_kw) and abs(report.target_kw) <= 2 * self._station_rating_kw
+        in_time = sequence_limit is None or (sequence_limit - report.epoch.signal_sequence) % 2**32 < 2**31
+        if report.epoch != NO_EPOCH and plausible and in_time:
+            self.start_epoch(report.epoch, report.target_kw)
+
+    def _begin_agent(self, now_ns: int) -> None:
+        """Freeze the snapshot and build the agent."""
+        snapshot = self._freeze()
+        group = self.membership.group
+        problem = LocalProblem(
+            self._settings.module_id,
+            snapshot.box,
+            snapshot.response,
+            self.epoch,
+            self.own_target_kw(),
+            self._settings.price_span_eur_per_kwh,
+        )
+        warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint and not self._forced_cold() else None
+        self._agent = SupplyCurveAgent(problem, group, warm, self._settings.resend_ns)
+        self._frozen = (group, snapshot, warm, now_ns)
+        self._pending = False
+
+    def _forced_cold(self) -> bool:
+        period = int(self.epoch.signal_sequence / (10 * self._settings.epoch_period_s))
+        return period % self._settings.cold_every == 0
+
+    def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
+        agent = self._agent
+        if agent is None:
+            return
+        resends = agent.resends
+        outbox.frames += agent.step(frames, now_ns)
+        if agent.resends > resends:
+            outbox.reports.append(self._report(now_ns))  # who waits may have missed the signal
+        if agent.agreement is not None and not self._reported:
+            self.agreement, self._reported = agent.agreement, True
+            group, snapshot, warm, started_ns = self._frozen
+            if agent.warm_start:
+                self._warm = (group.fingerprint, agent.warm_start)
+            outbox.decision = Decision(
+                self.epoch, group, snapshot, warm, agent.bracket, agent.agreement, agent.resends, started_ns
+            )
+            outbox.reports.append(self._report(now_ns))
+
+    def _report(self, now_ns: int) -> NeighborReport:
+        self._report_ns = now_ns
+        agreement = self.agreement
+        return NeighborReport(
+            sender=self._settings.module_id,
+            epoch=self.epoch,
+            membership=self.membership.group.fingerprint,
+            target_kw=self.target_kw,
+            lambda_eur_per_kwh=agreement.lambda_eur_per_kwh if agreement else math.nan,
+            power_kw=agreement.power_kw if agreement else math.nan,
+            agreed=self._reported,
+            link=self.membership.next_report(),
+        )
