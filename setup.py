@@ -63,7 +63,8 @@ class BuildWithMessages(build_py):
         """Build, then hand packages to setuptools and everything else over as data files."""
         work = Path(self.get_finalized_command("build").build_temp).resolve()
         stage = work / "stage"
-        shutil.rmtree(stage, ignore_errors=True)
+        for stale in (work, Path(self.build_lib) / "v2g_nodes"):  # pip's build environment has a new path each time
+            shutil.rmtree(stale, ignore_errors=True)
         run_cmake(work / "cmake", stage)
         (package,) = stage.glob("lib/python3.*/site-packages/v2g_nodes")
         shutil.copytree(package, Path(self.build_lib) / "v2g_nodes", dirs_exist_ok=True)

@@ -61,7 +61,7 @@ class Command:
 GROUPS = {"bench": "Measure: algorithms, transport, the live station."}
 
 COMMANDS = (
-    Command("up", "v2g_nodes.cli.up:up", "Run a station; hardware is simulated unless the station file says otherwise."),
+    Command("up", "v2g_nodes.cli.up:up", "Run a station, simulated unless its file says otherwise."),
     Command("bench dispatch", "v2g_nodes.cli.bench_dispatch:bench_dispatch", "An algorithm on a lossy network."),
     Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers."),
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
