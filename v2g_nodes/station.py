@@ -5,24 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
 from v2g_nodes.core.types import MODULES_MAX
-from v2g_nodes.station_file import YamlFile, allowed_text, key_text
+from v2g_nodes.station_file import YamlFile, key_text
 from v2g_nodes.station_model import (
+    Algorithm,
     Module,
     ModuleType,
     PlanSection,
+    Response,
     SignalSection,
     Station,
+    Topology,
     Vehicle,
 )
 
-__all__ = ["Module", "ModuleType", "Station", "Vehicle", "check_station", "default_station", "load_station",
-           "module_type", "replace", "station_edges"]
+__all__ = ["CHOICES", "Module", "ModuleType", "SignalSection", "Station", "Vehicle", "check_station",
+           "default_station", "load_station", "module_type", "replace", "station_edges"]
+
+#: what keys and options with a fixed choice allow
+CHOICES: dict[str, tuple[str, ...]] = {
+    "topology": get_args(Topology), "algorithm": get_args(Algorithm), "response": get_args(Response)}
 
 Fail = Callable[[Sequence[int | str], str], None]
 
@@ -177,7 +185,7 @@ def default_station(modules: int, topology: str = "ring", algorithm: str = "supp
     _allow("modules", modules, 1, MODULES_MAX)
     _allow("seed", seed, 0, 2**31 - 1)
     for key, value in (("topology", topology), ("algorithm", algorithm)):
-        allowed = option_choices(key)
+        allowed = CHOICES[key]
         if value not in allowed:
             raise InputError(f"{key} {value!r}, allowed {', '.join(allowed)}")
     rng = np.random.default_rng(seed)
@@ -202,11 +210,6 @@ def default_station(modules: int, topology: str = "ring", algorithm: str = "supp
                                       "algorithm": algorithm, "seed": seed, "modules": built})
     check_station(station)
     return station
-
-
-def option_choices(key: str) -> tuple[str, ...]:
-    """What a key with a fixed choice allows, such as topology, algorithm."""
-    return tuple(allowed_text(Station.model_fields[key]).removesuffix(" or null").split(", "))
 
 
 def _allow(key: str, value: int, low: int, high: int) -> None:

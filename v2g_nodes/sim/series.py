@@ -1,4 +1,4 @@
-"""Recorded series by local time of day: frequency, voltage, price, regulation signal, site load.
+"""Recorded series by local time of day: frequency, voltage, price, regulation signal, site load, plan.
 
 A sample holds until the next one, at most three usual steps: in a longer gap, before the first sample and
 after the last there is no value (NaN), as a real source would fall silent. A series that covers a whole
@@ -51,6 +51,8 @@ QUANTITIES = {
     "price": Quantity((("price_eur_per_kwh", 1.0), ("price_eur_per_mwh", 1e-3)),
                       -10.0, 10.0, "EUR/kWh"),  # twice the harmonised EU limit of 5000 EUR/MWh; catches a wrong unit
     "signal": Quantity((("signal_pu", 1.0),), -1.0, 1.0, "pu"),
+    "base": Quantity((("base_kw", 1.0),), -1e4, 1e4, "kW"),
+    "capacity": Quantity((("capacity_kw", 1.0),), 0.0, 1e4, "kW"),
     "site_load": Quantity((("site_load_kw", 1.0),), -1e5, 1e5, "kW"),
 }
 

@@ -1,0 +1,225 @@
+"""Station file -> process plan: which processes, which nodes in them, with which parameters, in start order.
+
+Knows no ROS library: launch files map the plan to launch_ros, `./v2g up` to plain processes under a supervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from v2g_nodes.bringup_inputs import Inputs, Overrides, resolve_station, validate_inputs
+from v2g_nodes.bringup_parameters import (
+    Parameter,
+    Parameters,
+    cost_parameters,
+    droop_gain_kw_per_hz,
+    droop_parameters,
+    exchange_parameters,
+    grid_signal_parameters,
+    is_simulated,
+    market_planner_parameters,
+    module_parameters,
+    optimizer_parameters,
+    plant_parameters,
+    price_span_eur_per_kwh,
+    rating_kw,
+    run_parameters,
+    station_monitor_parameters,
+)
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.station import Module, Station, station_edges
+
+__all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
+           "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace", "plan_text",
+           "price_span_eur_per_kwh", "process_plan", "rating_kw", "resolve_station", "validate_inputs"]
+
+SPARES = 2  # participants kept free: the warm spare, and one for the command itself or a tool
+COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_yellow",
+          "bright_magenta", "bright_blue")
+STATION_COLOR = "white"
+OBSERVER_NICE = 5  # what only watches or plans gives way to control
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One ROS node.
+
+    Args:
+        kind: module, droop, optimizer, grid_signal, market_planner, station_monitor or plant.
+        name: node name.
+        namespace: `/` or `/ek3_NN`.
+        parameters: ROS parameters.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    parameters: Parameters
+
+    @property
+    def full_name(self) -> str:
+        """Name in the ROS graph."""
+        return f"{self.namespace.rstrip('/')}/{self.name}"
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One operating system process, one DDS participant.
+
+    Args:
+        name: for logs and the supervisor, unique in the plan.
+        color: rich colour name of its log prefix.
+        nice: added niceness, 0 or more.
+        nodes: what it runs.
+    """
+
+    name: str
+    color: str
+    nice: int
+    nodes: tuple[NodeSpec, ...]
+
+
+@dataclass(frozen=True)
+class ProcessPlan:
+    """All processes of a station.
+
+    Args:
+        processes: in start order.
+        inputs: start time, sessions, notes.
+    """
+
+    processes: tuple[ProcessSpec, ...]
+    inputs: Inputs
+
+    @property
+    def participants(self) -> int:
+        """DDS participants, the spares included."""
+        return len(self.processes) + SPARES
+
+    @property
+    def nodes(self) -> tuple[NodeSpec, ...]:
+        """All nodes in start order."""
+        return tuple(node for process in self.processes for node in process.nodes)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An edge of the ROS graph that must be there.
+
+    Args:
+        topic: full name.
+        publisher: full node name.
+        subscriber: full node name.
+    """
+
+    topic: str
+    publisher: str
+    subscriber: str
+
+
+def module_namespace(module_id: int) -> str:
+    """Namespace of a module's nodes."""
+    return f"/ek3_{module_id:02d}"
+
+
+def process_plan(station: Station, overrides: Overrides | None = None, inputs: Inputs | None = None) -> ProcessPlan:
+    """Turn a station into processes.
+
+    Args:
+        station: as resolved.
+        overrides: options of the run; None takes the defaults.
+        inputs: what validate_inputs found; None calls it.
+
+    Raises:
+        InputError: more participants than allowed, a backend that is not there, a recording that can't be used.
+    """
+    options = overrides or Overrides()
+    _check_backends(station)
+    checked = validate_inputs(station, options) if inputs is None else inputs
+    run = run_parameters(station, options, checked)
+    modules = sorted(station.modules, key=lambda module: module.id)
+    exchange = exchange_parameters(station)
+
+    def hardware(module: Module) -> tuple[NodeSpec, ...]:
+        space = module_namespace(module.id)
+        return (NodeSpec("module", "module", space, {**module_parameters(station, module, options, checked), **run}),
+                NodeSpec("droop", "droop", space, {**droop_parameters(station, module), **run}))
+
+    def optimizer(module: Module) -> tuple[NodeSpec, ...]:
+        return (NodeSpec("optimizer", "optimizer", module_namespace(module.id),
+                         {**optimizer_parameters(station, module, exchange), **run}),)
+
+    before, after = _station_processes(station, run)
+    groups = _groups(station, modules, len(before) + len(after))
+    processes = [*before]
+    for suffix, make in (("", hardware), ("_opt", optimizer)):
+        for k, group in enumerate(groups):
+            nodes = tuple(node for module in group for node in make(module))
+            processes.append(ProcessSpec(_group_name(group) + suffix, COLORS[k % len(COLORS)], 0, nodes))
+    return ProcessPlan((*processes, *after), checked)
+
+
+def _station_processes(station: Station, run: Parameters) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
+    """Station nodes that start before the modules, and after them (the signal sets everything going: last)."""
+
+    def alone(kind: str, parameters: Parameters, nice: int = 0) -> ProcessSpec:
+        return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, "/", {**parameters, **run}),))
+
+    before = [alone("plant", plant_parameters(station))] if is_simulated(station) else []
+    before.append(alone("station_monitor", station_monitor_parameters(station), OBSERVER_NICE))
+    after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
+             alone("grid_signal", grid_signal_parameters(station))]
+    return before, after
+
+
+def _check_backends(station: Station) -> None:
+    for index, module in enumerate(station.modules):
+        if module.backend != "sim":
+            raise InputError(f"key modules[{index}].backend: {module.backend!r}, allowed is sim: "
+                             "this version has no CAN bridge yet")
+
+
+def _groups(station: Station, modules: Sequence[Module], fixed: int) -> list[Sequence[Module]]:
+    """Modules that share a process (and, apart from it, one for their optimizers): one each while that fits."""
+    most = station.network.max_participants
+    places = (most - SPARES - fixed) // 2
+    if station.network.packing == "never" and len(modules) > places:
+        need = fixed + 2 * len(modules) + SPARES
+        raise InputError(f"key network.packing: never needs {need} DDS participants for {len(modules)} modules, "
+                         f"allowed {most} (network.max_participants), that is up to {places} modules")
+    size = -(-len(modules) // places)
+    return [modules[k : k + size] for k in range(0, len(modules), size)]
+
+
+def _group_name(group: Sequence[Module]) -> str:
+    first, last = group[0].id, group[-1].id
+    return f"ek3_{first:02d}" if first == last else f"ek3_{first:02d}_{last:02d}"
+
+
+def expected_links(station: Station) -> tuple[Link, ...]:
+    """Edges of the ROS graph that start-up waits for: between neighbours, along the set-point path, from the signal."""
+    links = []
+    for a, b in station_edges(station):
+        for sender, receiver in ((a, b), (b, a)):
+            links += [Link(f"{module_namespace(sender)}/{topic}", f"{module_namespace(sender)}/optimizer",
+                           f"{module_namespace(receiver)}/optimizer") for topic in ("neighbor_state", "curve")]
+    for module in sorted(station.modules, key=lambda module: module.id):
+        space = module_namespace(module.id)
+        links += [
+            Link(f"{space}/base_setpoint", f"{space}/optimizer", f"{space}/droop"),
+            Link(f"{space}/applied", f"{space}/module", f"{space}/optimizer"),
+            Link(f"{space}/status", f"{space}/module", f"{space}/optimizer"),
+            Link("/grid/signal", "/grid_signal", f"{space}/droop"),
+            Link("/grid/signal", "/grid_signal", f"{space}/optimizer"),
+            Link("/market/plan", "/market_planner", f"{space}/optimizer"),
+        ]
+    return tuple(links)
+
+
+def plan_text(plan: ProcessPlan) -> str:
+    """The plan as plain text: one line per process, then the notes."""
+    width = max(len(process.name) for process in plan.processes)
+    lines = [f"{process.name:<{width}}  {'  '.join(node.full_name for node in process.nodes)}"
+             for process in plan.processes]
+    return "\n".join([f"{plan.participants} DDS participants ({SPARES} of them spare)", *lines, *plan.inputs.notes])
