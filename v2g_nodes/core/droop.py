@@ -77,7 +77,7 @@ class Droop:
 
         The base power is ramped first, at a share of the ramp; base plus contribution is saturated; the sum is
         ramped from what was really applied. Limits win over the ramp. Nothing winds up: the output starts at
-        `applied_kw` each time, and the ramped base is kept where base plus contribution meets the limits.
+        `applied_kw` each time, and a ramped base that comes back from beyond the limits starts at the limits.
 
         Args:
             base_kw: base power in force [kW]; not finite counts as 0.
@@ -92,10 +92,9 @@ class Droop:
         start = applied_kw if math.isfinite(applied_kw) else self._output_kw
 
         target = base_kw if math.isfinite(base_kw) else 0.0
+        base = _without_excess(self._base_kw, low - contribution, high - contribution, target)
         reach = self._base_ramp * dt
-        base = min(max(target, self._base_kw - reach), self._base_kw + reach)
-        base = _held(base, low - contribution, high - contribution, target)
-        self._base_kw = base
+        base = self._base_kw = min(max(target, base - reach), base + reach)
 
         reach = self._ramp * dt
         wanted = min(max(base + contribution, low), high)
@@ -121,8 +120,8 @@ class Droop:
         return self._output_kw
 
 
-def _held(base: float, low: float, high: float, target: float) -> float:
-    """Anti-windup: a ramped base beyond [low, high] whose target lies inside or behind starts back from the end."""
+def _without_excess(base: float, low: float, high: float, target: float) -> float:
+    """Anti-windup: what of the ramped base lies beyond [low, high] is dropped once the base is to come back."""
     if base > high > target:
         return high
     if base < low < target:

@@ -1,0 +1,66 @@
+"""Results for people and for scripts."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from v2g_nodes.core.errors import InputError
+
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write one JSON object; - = standard output.")]
+
+
+def emit(result: Mapping[str, object], json: str | None, title: str) -> None:
+    """Write a result as JSON, or show it as a table.
+
+    Args:
+        result: keys as they stand in the JSON.
+        json: file, `-` for standard output, None for a table.
+        title: of the table.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    if json is None:
+        _show(result, title)
+        return
+    text = json_module.dumps({key: _plain(value) for key, value in result.items()}, allow_nan=False)
+    if json == "-":
+        print(text, flush=True)
+        return
+    try:
+        Path(json).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--json {json}: {error.strerror}") from error
+
+
+def check_writable(json: str | None) -> None:
+    """Refuse a JSON file that can't be written before a long run, not after it.
+
+    Raises:
+        InputError: its folder does not exist or it is a folder itself.
+    """
+    if json not in (None, "-") and (Path(str(json)).is_dir() or not Path(str(json)).resolve().parent.is_dir()):
+        raise InputError(f"--json {json}: allowed is a file in a folder that exists")
+
+
+def _plain(value: object) -> object:
+    """Numbers of any library as Python's own; what is not finite becomes null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _show(result: Mapping[str, object], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for key, value in result.items():
+        table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
+    Console().print(table)
