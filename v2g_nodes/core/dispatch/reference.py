@@ -165,8 +165,12 @@ class _Modules:
         if powers.shape != self.low.shape:
             raise InputError(f"{powers.size} powers, allowed {self.low.size}, one per module")
         moved = np.clip(powers, self.low, self.high)
-        for k in np.flatnonzero(~(np.abs(moved - powers) <= MESSAGE_ROUNDING_KW)).tolist():
-            raise InputError(f"power {k} is {powers[k]!r} kW, allowed {self.low[k]:g} to {self.high[k]:g} kW (its box)")
+        outside = np.flatnonzero(~(np.abs(moved - powers) <= MESSAGE_ROUNDING_KW))
+        if outside.size:
+            k = int(outside[0])
+            raise InputError(
+                f"power {k} is {float(powers[k])!r} kW, allowed {self.low[k]:g} to {self.high[k]:g} kW (its box)"
+            )
         return moved
 
     def cost(self, p: FloatArray) -> FloatArray:
