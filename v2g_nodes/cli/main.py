@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except V2gError as error:
         return _fail(str(error), 1)
     except _UserError as error:
-        return _fail(_usage_text(error), 2)
+        return _fail(_usage_text(error, words), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
 
@@ -148,14 +149,15 @@ def _exit_code(result: object) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print("v2g: error:", " ".join(text.split()), file=sys.stderr)
+    print("v2g: error:", " ".join(text.splitlines()), file=sys.stderr)
     return code
 
 
-def _usage_text(error: Exception) -> str:
+def _usage_text(error: Exception, words: Sequence[str]) -> str:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
-    return f"{text.rstrip('.')}. See {context.command_path} --help" if context is not None else text
+    command = context.command_path if context is not None else "v2g"
+    return f"{text.rstrip('.')}, in: {shlex.join(['v2g', *words])}  (see {command} --help)"
 
 
 if __name__ == "__main__":
