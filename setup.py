@@ -19,7 +19,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 RUNTIME = (
     "ros-jazzy-rclpy[fastrtps]", "ros-std-msgs", "ros-diagnostic-msgs",
-    "numpy", "scipy", "pydantic", "typer", "rich", "pyyaml", "matplotlib",
+    "numpy", "scipy", "pydantic", "annotated-types", "typer", "rich", "pyyaml", "matplotlib",
 )  # fmt: skip
 
 

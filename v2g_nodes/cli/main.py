@@ -149,7 +149,7 @@ def _exit_code(result: object) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print("v2g: error:", " ".join(text.splitlines()), file=sys.stderr)
+    print("v2g: error:", " ".join(map(str.strip, text.splitlines())), file=sys.stderr)
     return code
 
 
