@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("v2g", "requirements.txt", "constraints.txt", "package.xml", "CMakeLists.txt", "v2g_nodes/__init__.py", "msg")
 BASE_TOOLS = (
-    "bash", "env", "readlink", "uname", "sha256sum", "tail", "sed", "sleep", "mkdir", "rm", "cat", "cp", "flock"
+    "bash", "env", "readlink", "uname", "sha256sum", "tail", "sed", "sleep", "mkdir", "rm", "cat", "ln", "flock"
 )  # fmt: skip
 
 # Answers as Python, pip and cmake do, writes each step down, and fails where FAIL says so.
@@ -24,7 +24,7 @@ import sys
 sys.version_info = type('Version', (tuple,), dict(major=3, minor=$MINOR))((3, $MINOR, 0))
 exec(sys.stdin.read())" ;;
   -V) echo Python 3.$MINOR.0 ;;
-  "-m venv "*) echo venv >>"$STEPS"; mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/cmake" ;;
+  "-m venv "*) echo venv >>"$STEPS"; mkdir -p "$3/bin"; ln -s "$0" "$3/bin/python"; ln -s "$0" "$3/bin/cmake" ;;
   "-m pip "*) echo pip >>"$STEPS"; sleep "$PIP_TAKES"; [ "$FAIL" != pip ] || {{ echo no route to host; exit 1; }} ;;
   *get_path*) mkdir -p "${{0%/*}}/../site"; echo "${{0%/*}}/../site" ;;
   -S*) echo configure >>"$STEPS"; [ "$FAIL" != cmake ] || {{ echo syntax error; exit 1; }} ;;
