@@ -108,7 +108,7 @@ class Table:
         wanted = len(self.header) - 1
         for row, line in enumerate(self.lines):
             if line.count(self.delimiter) != wanted and '"' not in line:
-                self.fail(row, f"{line.count(self.delimiter) + 1} fields, the header has {wanted + 1}")
+                self.fail(row, f"{line.count(self.delimiter) + 1} fields, allowed are {wanted + 1} as in the header")
             if '"' in line:
                 return len(self._fields) > 0  # quoted fields may hold the separator: split them properly
         return True
@@ -119,7 +119,7 @@ class Table:
         for row, line in enumerate(self.lines):
             fields = next(csv.reader([line], delimiter=self.delimiter))
             if len(fields) != len(self.header):
-                self.fail(row, f"{len(fields)} fields, the header has {len(self.header)}")
+                self.fail(row, f"{len(fields)} fields, allowed are {len(self.header)} as in the header")
             rows.append(fields)
         return rows
 
