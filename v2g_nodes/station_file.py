@@ -50,8 +50,8 @@ class YamlFile:
             InputError: missing, not text, not YAML, empty, or a key that appears twice.
         """
         self.path = str(path)
-        loader = _Loader(self._text())
         try:
+            loader = _Loader(self._text())
             root = loader.get_single_node()
             if root is None:
                 raise InputError(f"{self.path}: the file is empty, allowed is a station file of version 1")
@@ -63,8 +63,8 @@ class YamlFile:
             line = f":{mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise InputError(f"{self.path}{line}: not YAML: {problem}, allowed is YAML 1.2") from error
-        finally:
-            loader.dispose()
+        except RecursionError as error:
+            raise InputError(f"{self.path}: an anchor refers to itself, allowed is a tree") from error
 
     def fail(self, key: Sequence[int | str], what: str) -> typing.NoReturn:
         """Refuse a key.
