@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from v2g_nodes.bringup_inputs import Inputs, Overrides, resolve_station, validate_inputs
+from v2g_nodes.bringup_inputs import Inputs, Overrides, apply_overrides, resolve_station, validate_inputs
 from v2g_nodes.bringup_parameters import (
     Parameter,
     Parameters,
@@ -31,8 +31,8 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import Module, Station, station_edges
 
 __all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
-           "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace", "plan_text",
-           "price_span_eur_per_kwh", "process_plan", "rating_kw", "resolve_station", "validate_inputs"]
+           "apply_overrides", "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace",
+           "plan_text", "price_span_eur_per_kwh", "process_plan", "rating_kw", "resolve_station", "validate_inputs"]
 
 SPARES = 2  # participants kept free: the warm spare, and one for the command itself or a tool
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_yellow",
@@ -86,10 +86,12 @@ class ProcessPlan:
 
     Args:
         processes: in start order.
+        station: with the options laid over it.
         inputs: start time, sessions, notes.
     """
 
     processes: tuple[ProcessSpec, ...]
+    station: Station
     inputs: Inputs
 
     @property
@@ -127,14 +129,15 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
     """Turn a station into processes.
 
     Args:
-        station: as resolved.
-        overrides: options of the run; None takes the defaults.
+        station: the station.
+        overrides: options of the run, laid over it; None takes the defaults.
         inputs: what validate_inputs found; None calls it.
 
     Raises:
         InputError: more participants than allowed, a backend that is not there, a recording that can't be used.
     """
     options = overrides or Overrides()
+    station = apply_overrides(station, options)
     _check_backends(station)
     checked = validate_inputs(station, options) if inputs is None else inputs
     run = run_parameters(station, options, checked)
@@ -157,7 +160,7 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
         for k, group in enumerate(groups):
             nodes = tuple(node for module in group for node in make(module))
             processes.append(ProcessSpec(_group_name(group) + suffix, COLORS[k % len(COLORS)], 0, nodes))
-    return ProcessPlan((*processes, *after), checked)
+    return ProcessPlan((*processes, *after), station, checked)
 
 
 def _station_processes(station: Station, run: Parameters) -> tuple[list[ProcessSpec], list[ProcessSpec]]:

@@ -100,15 +100,25 @@ def resolve_station(path: str | Path | None, overrides: Overrides) -> Station:
         raise InputError(f"modules {overrides.modules} beside station file {path}, allowed is one of the two")
     else:
         base = load_station(path)
-    changes: dict[str, object] = {"signal": _signal(base.signal, overrides)}
+    return apply_overrides(base, overrides)
+
+
+def apply_overrides(station: Station, overrides: Overrides) -> Station:
+    """The options laid over a station; doing so twice changes nothing more. The number of modules stays.
+
+    Raises:
+        InputError: a value that is not allowed, by option.
+    """
+    _check_options(overrides)
+    changes: dict[str, object] = {"signal": _signal(station.signal, overrides)}
     if overrides.topology is not None:
         changes.update(topology=overrides.topology, edges=None)
     for key in ("algorithm", "seed"):
         if getattr(overrides, key) is not None:
             changes[key] = getattr(overrides, key)
     if overrides.response is not None:
-        changes["grid"] = base.grid.model_copy(update={"response": overrides.response})
-    return replace(base, **changes)
+        changes["grid"] = station.grid.model_copy(update={"response": overrides.response})
+    return replace(station, **changes)
 
 
 def _check_options(overrides: Overrides) -> None:
@@ -137,12 +147,14 @@ def validate_inputs(station: Station, overrides: Overrides | None = None) -> Inp
     """Read every recording once and settle when the run starts.
 
     Args:
-        station: as resolved.
-        overrides: for the length of the run.
+        station: the station.
+        overrides: options of the run, laid over it.
 
     Raises:
         InputError: file and line of the first thing that can't be used; a start outside a recording.
     """
+    if overrides is not None:
+        station = apply_overrides(station, overrides)
     signal = station.signal
     series, notes = _recordings(station)
     start_s = _start(signal, series)
