@@ -189,6 +189,31 @@ def test_zero_outside_the_box_gives_the_nearest_end() -> None:
     assert cost.response(np.array([0.05, -0.05]), Box(-2.0, -1.0)).tolist() == [-1.0, pytest.approx(inside, abs=1e-10)]
 
 
+class CountingMath:
+    """The math module, counting logarithms: the response takes one per step and two per bracket."""
+
+    def __init__(self) -> None:
+        self.logs = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(math, name)
+
+    def log(self, x: float) -> float:
+        self.logs += 1
+        return math.log(x)
+
+
+@pytest.mark.parametrize("temperature_c", [25.0, 45.0, 70.0])
+def test_response_needs_a_handful_of_steps(monkeypatch: pytest.MonkeyPatch, temperature_c: float) -> None:
+    """Bisection alone would be as right and ten times as slow."""
+    counter = CountingMath()
+    cost = cost_of(temperature_c=temperature_c)
+    prices = np.linspace(0.004, 0.05, 20)
+    monkeypatch.setattr("v2g_nodes.core.cost.math", counter)
+    cost.response(prices, WIDE)
+    assert 20 * 4 < counter.logs <= 20 * (3 + 8)
+
+
 def test_empty_prices_give_no_powers() -> None:
     assert cost_of().response(np.array([]), WIDE).shape == (0,)
 

@@ -96,6 +96,12 @@ def test_base_and_capacity_stay_within_the_rating(prices: list[float], rating: f
         assert capacity >= 0.0
 
 
+def test_rounding_of_the_fractions_does_not_exceed_the_rating() -> None:
+    plan = price_threshold_plan([0.0, 1.0], 10.0, 0.5, 0.5 + 5e-10)
+    assert plan.base_kw[1] > 5.0
+    assert plan.base_kw[1] + plan.capacity_kw[1] == 10.0
+
+
 @pytest.mark.parametrize(
     ("prices", "more", "message"),
     [

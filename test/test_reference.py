@@ -206,6 +206,19 @@ def test_modules_inside_their_boxes_share_one_price(problem: Problem, share: flo
     assert inside >= 1
 
 
+def test_bound_holds_even_when_the_price_is_rough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weak duality: a badly chosen price gives a dearer allocation and a lower bound, the optimum between them."""
+    costs, boxes = HETEROGENEOUS[0]
+    for target in (-15.0, 4.0, 12.0, 20.0):
+        exact = dispatch_optimum(costs, boxes, target).cost_eur_per_h
+        with monkeypatch.context() as patch:
+            patch.setattr("v2g_nodes.core.dispatch.reference._BALANCE_KW", 3.0)
+            rough = dispatch_optimum(costs, boxes, target)
+        assert rough.cost_eur_per_h > exact * (1.0 + 1e-7)
+        assert rough.bound_eur_per_h < exact * (1.0 - 1e-7)
+        assert rough.bound_eur_per_h > 0.5 * exact
+
+
 def test_agrees_with_the_response_of_the_modules() -> None:
     costs, boxes = HETEROGENEOUS[2]
     solution = dispatch_optimum(costs, boxes, 9.0)
