@@ -269,6 +269,8 @@ def test_sessions_come_and_go() -> None:
         seen[round(measurement.time_s)] = measurement.vehicle.session_id
     assert [seen[t] for t in (90, 100, 190, 200, 240, 250, 290, 300, 390, 400)] == [
         "early", "", "", "missed", "missed", "", "", "late", "late", ""]
+    between = Ek3Plant(HARDWARE, time_s=150.0, sessions=sessions)
+    assert not between.measurement().vehicle.plugged  # the one that has left is not plugged in late
     late = Ek3Plant(HARDWARE, time_s=310.0, sessions=sessions, arrival_soc=0.6, arrival_capacity_kwh=50.0)
     assert late.measurement().soc == pytest.approx(0.95 - 30.0 / 50.0)  # so that the energy due fits
 
