@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from v2g_nodes.core.battery import UNPLUGGED, BatteryModel, VehicleState
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.gate import gate
 from v2g_nodes.core.limits import (
     ZERO_BOX,
     EnergyRoom,
@@ -18,7 +19,6 @@ from v2g_nodes.core.limits import (
     droop_headroom_kw,
     energy_room,
     feasible_box,
-    gate,
     hard_limits,
     is_derated,
     must_charge_bound_kw,

@@ -12,23 +12,7 @@ from v2g_nodes.core.battery import SECONDS_PER_HOUR, VehicleState
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.derating import EK3_DERATING, Derating
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.gate import GateResult, gate
 from v2g_nodes.core.types import Box
-
-__all__ = [
-    "ZERO_BOX",
-    "EnergyRoom",
-    "GateResult",
-    "ModuleRating",
-    "droop_headroom_kw",
-    "energy_room",
-    "feasible_box",
-    "gate",
-    "hard_limits",
-    "is_derated",
-    "must_charge_bound_kw",
-    "with_zero",
-]
 
 # Limits that close in (charge running out, departure coming near) fall no faster than twice this share of the
 # ramp, so that a module running at its limit follows it with half the ramp to spare and the gate has no step to force.
