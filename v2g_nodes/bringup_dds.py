@@ -1,0 +1,149 @@
+"""Which network the nodes use: UDP on this host's loopback, checked, unless the user has chosen otherwise.
+
+Knows no rclpy, so the supervisor, launch files and node processes share it. Why this profile, and what it was measured
+against: docs/decisions/0002-executor-and-transport.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from v2g_nodes.core.errors import StartupError
+
+PROFILE_FILE = "fastdds_localhost.xml"
+# Fast DDS 2 reads the first, Fast DDS 3 the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+# With LOCALHOST rclpy's middleware opens its own transports beside those of the profile; this value leaves it alone.
+RANGE_WITH_PROFILE = "SYSTEM_DEFAULT"
+FAST_DDS = {"", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp"}
+
+SHARED_MEMORY = Path("/dev/shm")  # where Fast DDS keeps its segments
+_LOCK_SUFFIX = "_el"  # Fast DDS holds a lock on this file of a segment while its owner lives
+
+
+def profile_path() -> Path:
+    """The profile in the source tree or, installed, in `share/v2g_nodes/config`.
+
+    Raises:
+        StartupError: the file is missing.
+    """
+    for folder in Path(__file__).resolve().parents:
+        for place in (folder / "config", folder / "share" / "v2g_nodes" / "config"):
+            if (place / PROFILE_FILE).is_file():
+                return place / PROFILE_FILE
+    raise StartupError(f"{PROFILE_FILE} found neither in the source tree nor in share/v2g_nodes/config; install again")
+
+
+def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that keep the node processes on loopback.
+
+    Args:
+        environment: variables of the calling process.
+
+    Returns:
+        What to add; empty when the user has chosen another range, profile or middleware, which then stands.
+    """
+    if environment.get(RANGE_VARIABLE, "LOCALHOST") not in {"", "LOCALHOST"}:
+        return {}
+    if environment.get("RMW_IMPLEMENTATION", "") not in FAST_DDS:
+        return {}
+    if any(environment.get(name) for name in (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER")):
+        return {}
+    path = str(profile_path())
+    return {RANGE_VARIABLE: RANGE_WITH_PROFILE} | dict.fromkeys(PROFILE_VARIABLES, path)
+
+
+def uses_our_profile(environment: Mapping[str, str]) -> bool:
+    """Whether these variables are those of `loopback_environment`."""
+    if environment.get(RANGE_VARIABLE) != RANGE_WITH_PROFILE:
+        return False
+    return any(Path(environment.get(name, "")).name == PROFILE_FILE for name in PROFILE_VARIABLES)
+
+
+def check_loopback(environment: Mapping[str, str] | None = None) -> None:
+    """Verify that our profile is in force in this process; to be called when its first node exists.
+
+    Fast DDS prints an error and takes the open network when it can't read its profile, so the sockets are looked at.
+
+    Args:
+        environment: variables of this process, by default the real ones.
+
+    Raises:
+        StartupError: the variables ask for our profile but a socket is open to the network.
+    """
+    if not uses_our_profile(os.environ if environment is None else environment):
+        return
+    foreign = foreign_sockets()
+    if foreign:
+        raise StartupError(
+            f"Fast DDS opened {', '.join(foreign)}, but only 127.0.0.1 is allowed: it could not use {profile_path()}"
+        )
+
+
+def foreign_sockets() -> tuple[str, ...]:
+    """`address:port` of this process's UDP sockets that are bound neither to loopback nor to a multicast group.
+
+    Multicast groups may be joined on loopback only; whether one is joined elsewhere does not show here, but a
+    transport that does so also opens a socket on another address.
+    """
+    mine = _own_socket_inodes()
+    found = set()
+    for line in Path("/proc/self/net/udp").read_text().splitlines()[1:]:
+        fields = line.split()
+        local, inode = fields[1], fields[9]
+        address, port = _address(local)
+        first = int(address.partition(".")[0])
+        if inode in mine and first != 127 and not 224 <= first <= 239:
+            found.add(f"{address}:{port}")
+    return tuple(sorted(found))
+
+
+def remove_dead_segments(folder: Path = SHARED_MEMORY) -> int:
+    """Remove Fast DDS segments whose owner is gone, as a killed process leaves them under plain LOCALHOST.
+
+    Args:
+        folder: where they are.
+
+    Returns:
+        Number of segments removed. A segment whose owner still holds its lock, or that is not ours, is left alone.
+    """
+    return sum(_remove_if_dead(lock) for lock in _lock_files(folder))
+
+
+def _lock_files(folder: Path) -> Iterable[Path]:
+    return sorted(folder.glob(f"fastrtps_*{_LOCK_SUFFIX}"))
+
+
+def _remove_if_dead(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            segment = lock.with_name(lock.name.removesuffix(_LOCK_SUFFIX))
+            for path in (segment, lock.with_name(f"sem.{segment.name}_mutex"), lock):
+                path.unlink(missing_ok=True)
+    except (BlockingIOError, PermissionError, FileNotFoundError):  # in use, another user's, or just removed
+        return False
+    return True
+
+
+def _own_socket_inodes() -> set[str]:
+    inodes = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except FileNotFoundError:  # closed since it was listed
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    return inodes
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Address and port from /proc/net/udp: hexadecimal, the address in the machine's byte order (little-endian)."""
+    address, _, port = text.partition(":")
+    return socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)

@@ -1,0 +1,54 @@
+"""Scheduling class of a process: real time for the droop law where the machine allows it, niceness elsewhere.
+
+Measured in docs/decisions/0002-executor-and-transport.md: only the whole process in the real-time class helps. With the
+ticking thread alone in it, a callback of another thread that holds the interpreter lock can be preempted by anyone.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+# The lowest one is above every normal process, and below whatever the owner of the machine has put in this class.
+REAL_TIME_PRIORITY = 1
+
+
+def claim_real_time() -> bool:
+    """Put every thread of this process, and those it starts from now on, into the real-time class (SCHED_FIFO).
+
+    Returns:
+        False when the machine does not permit it (no CAP_SYS_NICE and no `rtprio` limit); then nothing changes.
+    """
+    parameters = os.sched_param(REAL_TIME_PRIORITY)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, parameters)
+    except OSError:  # not permitted, or not possible in this container
+        return False
+    for thread in _threads():
+        with suppress(ProcessLookupError):  # ended since it was listed
+            os.sched_setscheduler(thread, os.SCHED_FIFO, parameters)
+    return True
+
+
+def is_real_time() -> bool:
+    """Whether the calling thread is in the real-time class."""
+    return os.sched_getscheduler(0) == os.SCHED_FIFO
+
+
+def yield_to_others(niceness: int) -> None:
+    """Make this process and its threads nicer than the one that started it.
+
+    Args:
+        niceness: added, 0..19.
+    """
+    if niceness <= 0:
+        return
+    for thread in _threads():
+        with suppress(ProcessLookupError):  # ended since it was listed
+            now = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, now + niceness))
+
+
+def _threads() -> list[int]:
+    return [int(path.name) for path in Path("/proc/self/task").iterdir()]
