@@ -170,7 +170,8 @@ def _station_processes(station: Station, run: Parameters) -> tuple[list[ProcessS
         return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, "/", {**parameters, **run}),))
 
     before = [alone("plant", plant_parameters(station))] if is_simulated(station) else []
-    before.append(alone("station_monitor", station_monitor_parameters(station), OBSERVER_NICE))
+    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(station)]
+    before.append(alone("station_monitor", {**station_monitor_parameters(station), "links": links}, OBSERVER_NICE))
     after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
              alone("grid_signal", grid_signal_parameters(station))]
     return before, after

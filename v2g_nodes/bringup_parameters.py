@@ -214,7 +214,8 @@ def station_monitor_parameters(station: Station) -> Parameters:
     return {**graph_parameters(station), "name": station.name, "topology": station.topology or "edges",
             "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,
-            "epoch_period_s": station.dispatch.epoch_period_s}
+            "epoch_period_s": station.dispatch.epoch_period_s, "deadband_hz": station.droop.deadband_hz,
+            "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in station.modules)}
 
 
 def plant_parameters(station: Station) -> Parameters:

@@ -75,6 +75,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
         self._wait_set: Handle = None
         self._subscriptions: list[tuple[Handle, Subscription, bool, Callable[..., object]]] = []
         self._timers: list[tuple[Handle, Callable[[], object]]] = []
+        self._guards: list[tuple[Handle, Callable[[], object] | None]] = []
         self._others: list[tuple[str, Handle]] = []
         self._other_kinds: tuple[str, ...] = ()
         self._other_pointers: frozenset[int] = frozenset()
@@ -158,7 +159,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
         """Take a new wait set for what the nodes have now, and hold the handles so that none dies inside a wait."""
         self._changed = False
         self._held.close()
-        self._subscriptions, self._timers, self._others = [], [], []
+        self._subscriptions, self._timers, self._guards, self._others = [], [], [], []
         for node in self.get_nodes():
             for subscription in node.subscriptions:
                 if self._hold(subscription.handle):
@@ -170,7 +171,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
                 self._others.extend((kind, entity.handle) for entity in entities if self._hold(entity.handle))
             for guard in node.guards:
                 if self._hold(guard.handle):
-                    self._others.append(("guard_condition", guard.handle))
+                    self._guards.append((guard.handle, guard.callback))
         self._other_kinds = tuple(sorted({kind for kind, _ in self._others}))
         self._other_pointers = frozenset(handle.pointer for _, handle in self._others)
         self._wait_set = self._new_wait_set()
@@ -201,7 +202,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
         kinds = [kind for kind, _ in self._others]
         return _rclpy.WaitSet(
             len(self._subscriptions) + kinds.count("subscription"),
-            1 + kinds.count("guard_condition"),
+            1 + len(self._guards),
             len(self._timers) + kinds.count("timer"),
             kinds.count("client"),
             kinds.count("service"),
@@ -221,18 +222,28 @@ class WaitSetExecutor(SingleThreadedExecutor):
             wait_set.add_timer(handle)
         for kind, handle in self._others:
             getattr(wait_set, f"add_{kind}")(handle)
+        for handle, _ in self._guards:
+            wait_set.add_guard_condition(handle)
         wait_set.add_guard_condition(attention.handle)
         wait_set.wait(timeout_ns)
         if self._stopped:
             raise ShutdownException
         if not self.context.ok():
             raise ExternalShutdownException
-        slow_work = attention.handle.pointer in wait_set.get_ready_entities("guard_condition") or any(
+        guards = wait_set.get_ready_entities("guard_condition")
+        self._schedule_guards(guards)
+        slow_work = bool(guards) or any(
             not self._other_pointers.isdisjoint(wait_set.get_ready_entities(kind)) for kind in self._other_kinds
         )
         self._run_timers(wait_set.get_ready_entities("timer"))
         self._run_subscriptions(wait_set.get_ready_entities("subscription"))
         return slow_work
+
+    def _schedule_guards(self, ready: list[int]) -> None:
+        # A wait takes the trigger, so rclpy's own code would not see it any more.
+        for handle, callback in self._guards:
+            if callback is not None and handle.pointer in ready:
+                self.create_task(callback)
 
     def _run_timers(self, ready: list[int]) -> None:
         if not ready:

@@ -1,0 +1,137 @@
+"""What a module does with a request: mode, hard limits, last gate. One object, no clock, no hardware."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from v2g_nodes.core.battery import VehicleState
+from v2g_nodes.core.gate import GateResult, gate
+from v2g_nodes.core.limits import ZERO_BOX, ModuleRating, hard_limits, is_derated, must_charge_bound_kw
+from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
+from v2g_nodes.core.types import Box
+
+FLOWING_KW = 0.02  # kW, below it power counts as none (resolution of the meter)
+LIMITS_STEP_S = 1.0  # s, charge can't run past its limits within this time; far longer than a tick
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the backend reports, as far as control needs it.
+
+    Args:
+        time_s: local time of day [s], on the clock of the vehicle's departure.
+        power_kw: measured [kW].
+        soc: state of charge; NaN without a vehicle.
+        temperature_c: hottest junction [deg C].
+        ambient_c: [deg C].
+        vehicle: who is plugged in.
+        fault: why the hardware tripped; empty when it did not.
+    """
+
+    time_s: float
+    power_kw: float
+    soc: float
+    temperature_c: float
+    ambient_c: float
+    vehicle: VehicleState
+    fault: str
+
+
+class ModuleControl:
+    """The module's controller between droop and hardware.
+
+    Args:
+        rating: what the module is built for.
+        max_kw: cap for commissioning [kW], both directions.
+        armed: energising is allowed from the start (simulation).
+    """
+
+    def __init__(self, rating: ModuleRating, max_kw: float, armed: bool) -> None:
+        self._rating = rating
+        self._max_kw = max_kw
+        self.armed = armed
+        self.e_stop = False
+        self.mode = Mode.OFF
+        self.limits = ZERO_BOX
+        self.due_kw = math.inf
+        self.setpoint_kw = 0.0
+        self.requested_kw = 0.0
+        self.gate_clips = 0
+        self.forced_steps = 0
+        self._reset = False
+
+    def resume(self, power_kw: float) -> None:
+        """Continue from the power that flows (start, restart)."""
+        self.setpoint_kw = power_kw
+
+    def arm(self) -> None:
+        """Allow energising and leave SAFE or FAULT, if the cause is gone."""
+        self.armed = self._reset = True
+
+    def disarm(self) -> None:
+        """Forbid energising."""
+        self.armed = False
+
+    def stop(self) -> None:
+        """Emergency stop: SAFE until armed again with the stop released."""
+        self.e_stop, self.armed = True, False
+
+    @property
+    def range_kw(self) -> Box:
+        """What the module can offer: its limits, the upper end brought down to what is due."""
+        low, high = self.limits.low_kw, self.limits.high_kw
+        return Box(low, max(low, min(high, self.due_kw)))
+
+    @property
+    def energised(self) -> bool:
+        """Whether power may flow."""
+        return self.mode in ENERGISED
+
+    def observe(self, seen: Observation, signal_valid: bool) -> None:
+        """Renew limits and mode from what the backend reports; at every tick, as limits close along braking curves.
+
+        `limits` are what the hardware can bear. `due_kw` is what the vehicle's departure asks for: power must come
+        down to it, but within the ramp, so it is no limit of the gate.
+        """
+        rating, cap = self._rating, self._max_kw
+        undue = replace(seen.vehicle, energy_due_kwh=0.0)
+        hard = hard_limits(
+            rating, seen.soc, seen.temperature_c, undue, seen.time_s, ambient_c=seen.ambient_c, step_s=LIMITS_STEP_S
+        )
+        self.limits = Box(max(hard.low_kw, -cap), min(hard.high_kw, cap))
+        self.due_kw = math.inf
+        if seen.vehicle.plugged and seen.vehicle.energy_due_kwh > 0.0:
+            self.due_kw = must_charge_bound_kw(rating, seen.vehicle, seen.time_s, -self.limits.low_kw)
+        self.mode = next_mode(
+            self.mode,
+            Events(
+                configured=True,
+                armed=self.armed,
+                e_stop=self.e_stop,
+                fault=bool(seen.fault),
+                reset=self._reset,
+                signal_valid=signal_valid,
+                vehicle_plugged=seen.vehicle.plugged,
+                derated=seen.vehicle.plugged and is_derated(rating, seen.temperature_c, seen.ambient_c),
+                charging=seen.power_kw < -FLOWING_KW,
+                discharging=seen.power_kw > FLOWING_KW,
+            ),
+        )
+        self._reset = False
+
+    def apply(self, requested_kw: float, dt_s: float) -> GateResult:
+        """The last gate: what may be sent now.
+
+        Args:
+            requested_kw: what droop asks for [kW].
+            dt_s: since the last call [s].
+        """
+        wanted_kw = requested_kw if self.energised else 0.0
+        result = gate(wanted_kw, self.setpoint_kw, self.limits, self._rating.ramp_kw_per_s, dt_s)
+        self.requested_kw, self.setpoint_kw = requested_kw, result.setpoint_kw
+        self.gate_clips += result.clipped and self.energised
+        self.forced_steps += result.forced_step
+        return result
+
+

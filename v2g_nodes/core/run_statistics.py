@@ -1,0 +1,183 @@
+"""What a run came to: epochs closed from the modules' records, ticks and latencies, as the figures people quote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from v2g_nodes.core.cost import CostParameters, LocalCost
+from v2g_nodes.core.dispatch.reference import dispatch_gap, equal_split
+from v2g_nodes.core.types import Box, EpochId, FloatArray
+
+SAMPLES_MAX = 4_000_000  # of a kind; beyond it every second one is dropped and the rest thinned likewise
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    """One module's part of an epoch (msg/DecisionRecord.msg, kind EPOCH)."""
+
+    module_id: int
+    epoch: EpochId
+    membership: int
+    members: int
+    cold: bool
+    rounds: int
+    target_kw: float
+    island_target_kw: float
+    box: Box
+    cost: CostParameters
+    soc: float
+    temperature_c: float
+    lambda_eur_per_kwh: float
+    power_kw: float
+    signal_received_ns: int
+    started_ns: int
+    agreed_ns: int
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """An epoch all its members agreed on.
+
+    Args:
+        epoch: which.
+        members: how many modules.
+        cold: began with the whole price range.
+        rounds: broadcasts per module.
+        lambda_eur_per_kwh: agreed price [EUR/kWh].
+        lambda_spread: largest difference of two members' prices [EUR/kWh]; 0 if they really agree.
+        target_kw: as asked of the station [kW].
+        island_target_kw: what these members owe of it [kW].
+        clipped_target_kw: inside their summed boxes [kW].
+        agreed_kw: sum of the agreed powers [kW].
+        gap: to the centralised optimum, relative.
+        equal_split_gap: the same for an equal split.
+        epoch_ms: first receipt of the signal to the last agreed set-point [ms].
+        round_ms: time per round after the snapshots were frozen [ms].
+    """
+
+    epoch: EpochId
+    members: int
+    cold: bool
+    rounds: int
+    lambda_eur_per_kwh: float
+    lambda_spread: float
+    target_kw: float
+    island_target_kw: float
+    clipped_target_kw: float
+    agreed_kw: float
+    gap: float
+    equal_split_gap: float
+    epoch_ms: float
+    round_ms: float
+
+    @property
+    def balance_error_kw(self) -> float:
+        """Agreed total against the clipped target [kW]."""
+        return abs(self.agreed_kw - self.clipped_target_kw)
+
+    @property
+    def shortfall_kw(self) -> float:
+        """What the island's target is beyond the summed boxes [kW]."""
+        return abs(self.island_target_kw - self.clipped_target_kw)
+
+
+class EpochCollector:
+    """Puts the members' records of an epoch together."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[EpochId, int], dict[int, ModuleRecord]] = {}
+
+    def add(self, record: ModuleRecord) -> EpochResult | None:
+        """Take in a record; the result once every member of its membership has sent one."""
+        key = (record.epoch, record.membership)
+        records = self._open.setdefault(key, {})
+        records[record.module_id] = record
+        if len(records) < record.members.bit_count():
+            if len(self._open) > 16:  # epochs that never closed: superseded or a member died
+                del self._open[next(iter(self._open))]
+            return None
+        del self._open[key]
+        return close_epoch([records[k] for k in sorted(records)])
+
+
+def close_epoch(records: Sequence[ModuleRecord]) -> EpochResult:
+    """Judge an epoch by its members' frozen snapshots.
+
+    Args:
+        records: one of each member.
+    """
+    costs = [LocalCost(r.cost, r.soc, r.temperature_c) for r in records]
+    boxes = [r.box for r in records]
+    powers = [r.power_kw for r in records]
+    island_kw = records[0].island_target_kw
+    clipped = min(max(island_kw, sum(b.low_kw for b in boxes)), sum(b.high_kw for b in boxes))
+    rounds = max(r.rounds for r in records)
+    agreed_ns, received_ns = max(r.agreed_ns for r in records), min(r.signal_received_ns for r in records)
+    started_ns = max(r.started_ns for r in records)
+    prices = [r.lambda_eur_per_kwh for r in records]
+    return EpochResult(
+        epoch=records[0].epoch,
+        members=len(records),
+        cold=any(r.cold for r in records),
+        rounds=rounds,
+        lambda_eur_per_kwh=prices[0],
+        lambda_spread=max(prices) - min(prices),
+        target_kw=records[0].target_kw,
+        island_target_kw=island_kw,
+        clipped_target_kw=clipped if abs(clipped - island_kw) > 1e-9 * max(1.0, abs(island_kw)) else island_kw,
+        agreed_kw=sum(powers),
+        gap=dispatch_gap(costs, boxes, powers),
+        equal_split_gap=dispatch_gap(costs, boxes, equal_split(boxes, clipped)),
+        epoch_ms=(agreed_ns - received_ns) / 1e6,
+        round_ms=(agreed_ns - started_ns) / 1e6 / rounds if rounds else math.nan,
+    )
+
+
+class Samples:
+    """Numbers of one kind, for medians and percentiles."""
+
+    def __init__(self) -> None:
+        self._parts: list[FloatArray] = []
+        self._size = 0
+
+    def add(self, values: Sequence[float] | FloatArray) -> None:
+        """Take in numbers; those that are not finite are left out."""
+        part = np.asarray(values, dtype=np.float64)
+        part = part[np.isfinite(part)]
+        self._parts.append(part)
+        self._size += part.size
+        if self._size > SAMPLES_MAX:
+            self._parts = [np.concatenate(self._parts)[::2]]
+            self._size = self._parts[0].size
+
+    def percentile(self, percent: float) -> float:
+        """Percentile; NaN without numbers."""
+        return float(np.percentile(np.concatenate(self._parts), percent)) if self._size else math.nan
+
+    @property
+    def median(self) -> float:
+        """Median; NaN without numbers."""
+        return self.percentile(50.0)
+
+    @property
+    def largest(self) -> float:
+        """Maximum; NaN without numbers."""
+        return self.percentile(100.0)
+
+
+class RisingCount:
+    """Sum of counters that restart from zero when their owner does."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+        self.total = 0
+
+    def see(self, owner: int, count: int) -> None:
+        """An owner shows its counter."""
+        last = self._last.get(owner, 0)
+        self.total += count - last if count >= last else count
+        self._last[owner] = count

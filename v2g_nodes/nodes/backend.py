@@ -1,0 +1,75 @@
+"""What stands behind a module node: hardware or its simulation, one interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
+
+
+class Backend(Protocol):
+    """A module's hardware."""
+
+    def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
+        """Send a set-point (None = none) and read what the hardware reports after dt [s], above 0."""
+
+    def measurement(self) -> Measurement:
+        """What the hardware reports now."""
+
+    def reset_fault(self) -> None:
+        """Clear a trip whose cause is gone."""
+
+    def save(self) -> None:
+        """Keep what must survive a restart of the process; nothing for real hardware."""
+
+
+class SimulatedModule:
+    """The module plant, its state kept in a file so that it survives a restart of the process.
+
+    Args:
+        plant: the module.
+        state_file: where its state is kept; empty = nowhere.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+
+    def __init__(self, plant: Ek3Plant, state_file: str) -> None:
+        self._plant = plant
+        self._file = Path(state_file) if state_file else None
+        if self._file and self._file.exists():
+            plant.from_state(self._file.read_text(encoding="utf-8"), time.time())
+
+    def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
+        """See Backend."""
+        return self._plant.step(setpoint_kw, dt_s)
+
+    def measurement(self) -> Measurement:
+        """See Backend."""
+        return self._plant.measurement()
+
+    def reset_fault(self) -> None:
+        """See Backend."""
+        self._plant.reset_fault()
+
+    def save(self) -> None:
+        """See Backend: written beside and renamed, so a killed process leaves the old or the new, never half."""
+        if self._file:
+            partial = self._file.with_suffix(".part")
+            partial.write_text(self._plant.to_state(time.time()), encoding="utf-8")
+            partial.replace(self._file)
+
+
+def open_backend(kind: str, parameters: Mapping[str, Any]) -> Backend:
+    """Backend by the station file's key `backend`.
+
+    Raises:
+        InputError: there is none of that kind.
+    """
+    if kind != "sim":
+        raise InputError(f"backend is {kind!r}, allowed sim")
+    return SimulatedModule(build_plant(parameters), parameters["state_file"])

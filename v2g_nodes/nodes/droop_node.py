@@ -1,0 +1,143 @@
+"""`droop`: answers grid frequency around the agreed base power, 200 times a second and on every new frequency."""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+from v2g_nodes.core.droop import Droop
+from v2g_nodes.core.droop_control import DroopControl, DroopInputs
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.freshness import SourceChoice
+from v2g_nodes.msg import BaseSetpoint, DecisionRecord, GridSignal
+from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
+from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.ticker import Tick, Ticker
+
+RECORD_S = 1.0  # s, ticks are recorded in batches
+
+
+@dataclass(frozen=True)
+class DroopParameters:
+    """Parameters of the droop node."""
+
+    module_id: int = parameter(1, "slot of the module", "", 1, 64)
+    gain_kw_per_hz: float = parameter(0.0, "share of the station's gain", "kW/Hz", 0.0, 1e5)
+    deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
+    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
+    rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
+    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
+    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
+    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
+    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
+    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
+    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
+    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
+    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
+
+
+class DroopNode(ManagedNode[DroopParameters]):
+    """See module docstring. `_on_tick` runs in the ticker's thread, everything else in the executor's."""
+
+    PARAMETERS = DroopParameters
+
+    def configure(self) -> None:
+        """Find the module of this process.
+
+        Raises:
+            InputError: the module node is not in this process.
+        """
+        p = self.p
+        if p.module_id not in LOCAL_MODULES:
+            raise InputError(f"droop {p.module_id} must share a process with its module, here are {sorted(LOCAL_MODULES)}")
+        self._module: ModuleNode = LOCAL_MODULES[p.module_id]
+        law = Droop(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s)
+        self._control = DroopControl(law, p.ramp_kw_per_s, p.signal_hold_s)
+        self._sources = SourceChoice(round(p.signal_hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
+        self._arrival_ns = 0
+        self._ticks: list[tuple[Any, ...]] = []
+        self._latencies_ns: list[int] = []
+        self._record_out = self.publisher(streams.DECISION_RECORD)
+
+    def activate(self) -> None:
+        """Begin to tick from the power that flows."""
+        self._control.reset(self._module.control.setpoint_kw)
+        self.listen(streams.GRID_SIGNAL, self._on_signal)
+        self.listen(streams.BASE_SETPOINT, self._on_base)
+        self.create_timer(RECORD_S, self._publish_record, clock=self.steady_clock)
+        self._ticker = Ticker(self.p.rate_hz, self._on_tick, name=f"droop_{self.p.module_id:02d}")
+        self._ticker.start()
+
+    def deactivate(self) -> None:
+        """Stop ticking; the module ramps to zero by itself."""
+        self._ticker.stop()
+
+    def _on_signal(self, message: GridSignal, info: dict[str, Any]) -> None:
+        now_ns = time.monotonic_ns()
+        problem = convert.signal_problem(message, self.p.nominal_hz)
+        if problem:
+            self.get_logger().warning(f"grid signal refused: {problem}", throttle_duration_sec=1.0)
+            return
+        if not self._sources.accept(message.source_id, message.sequence, now_ns):
+            return
+        best = self._sources.best(now_ns)
+        if best is not None and best.source_id == message.source_id:
+            self._control.set_frequency(message.frequency_hz, self.now_s())
+            self._arrival_ns = info["source_timestamp"]
+            self._ticker.wake()
+
+    def _on_base(self, message: BaseSetpoint) -> None:
+        self._control.set_base(message.power_kw, convert.to_seconds(message.valid_until))
+        self._ticker.wake()
+
+    def _on_tick(self, tick: Tick) -> None:
+        module, now_s = self._module, self.now_s()
+        control = module.control
+        arrival_ns, self._arrival_ns = self._arrival_ns, 0
+        module.signal_age_s = self._control.signal_age_s(now_s)
+        inputs = self._control.inputs(now_s, control.energised, control.limits, control.due_kw, control.setpoint_kw)
+        if inputs.dt_s <= 0.0:
+            return
+        applied_kw = module.drive(self._control.decide(inputs), inputs.dt_s)
+        if arrival_ns:
+            self._latencies_ns.append(time.time_ns() - arrival_ns)
+        self._note(tick, inputs, applied_kw)
+        module.droop_overruns = self._ticker.overruns
+
+    def _note(self, tick: Tick, inputs: DroopInputs, applied_kw: float) -> None:
+        lateness_ns = -1 if tick.lateness_ns is None else tick.lateness_ns
+        frequency = math.nan if inputs.frequency_hz is None else inputs.frequency_hz
+        self._ticks.append(
+            (tick.now_ns, lateness_ns, inputs.dt_s, frequency, inputs.base_kw, inputs.limits.low_kw,
+             inputs.limits.high_kw, inputs.due_kw, inputs.energised, applied_kw)
+        )
+
+    def _publish_record(self) -> None:
+        ticks, self._ticks = self._ticks, []
+        latencies, self._latencies_ns = self._latencies_ns, []
+        if not ticks:
+            return
+        tick, late, dt, frequency, base, low, high, due, energised, applied = zip(*ticks, strict=True)
+        self._record_out.publish(
+            DecisionRecord(
+                kind=DecisionRecord.DROOP,
+                module_id=self.p.module_id,
+                stamp=convert.to_time(self.now_s()),
+                tick_ns=array("q", tick),
+                lateness_ns=array("q", late),
+                dt_s=array("d", dt),
+                frequency_hz=array("d", frequency),
+                base_kw=array("d", base),
+                low_kw=array("d", low),
+                high_kw=array("d", high),
+                due_kw=array("d", due),
+                energised=list(energised),
+                applied_kw=array("d", applied),
+                signal_to_setpoint_ns=array("q", latencies),
+            )
+        )

@@ -1,0 +1,193 @@
+"""One process of the station: joins the graph, gets its role, runs its nodes.
+
+Under a supervisor (`python -m v2g_nodes.nodes.host NAME`) the role and further commands come as JSON lines on standard
+input and events go to standard output:
+
+    {"cmd": "scout", "seconds": 1.5, "names": [...]}     -> {"event": "scout", "found": [...]}
+    {"cmd": "role", "nodes": [{"kind", "name", "namespace", "parameters"}]} -> {"event": "ready", "nodes": [...]}
+    {"cmd": "report"}                                    -> {"event": "summary", ...} from the station monitor
+    {"cmd": "stop"}, or the end of standard input        -> {"event": "stopped"}
+
+A host without a role is a warm spare: everything is imported, the participant is known to the others.
+From a launch file the role comes as `NAME --role JSON`. Installed under the name of a kind (`ros2 run v2g_nodes
+optimizer --ros-args -p ...`) it runs that one node with ROS arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+
+from v2g_nodes.core.errors import InputError, StartupError, V2gError
+from v2g_nodes.nodes import events
+from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.droop_node import DroopNode
+from v2g_nodes.nodes.grid_signal_node import GridSignalNode
+from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
+from v2g_nodes.nodes.module_node import ModuleNode
+from v2g_nodes.nodes.optimizer_node import OptimizerNode
+from v2g_nodes.nodes.plant_node import PlantNode
+from v2g_nodes.nodes.priority import claim_real_time
+from v2g_nodes.nodes.spin import RosProcess, leave
+from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
+
+KINDS: Mapping[str, type[ManagedNode[Any]]] = {
+    "module": ModuleNode,
+    "droop": DroopNode,
+    "optimizer": OptimizerNode,
+    "grid_signal": GridSignalNode,
+    "market_planner": MarketPlannerNode,
+    "station_monitor": StationMonitorNode,
+    "plant": PlantNode,
+}
+
+
+class Host:
+    """Runs the nodes of one process.
+
+    Args:
+        name: of the process.
+        arguments: ROS arguments.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str] = ()) -> None:
+        self.process = RosProcess(arguments)
+        self._nodes: list[ManagedNode[Any]] = []
+        # The DDS participant lives as long as any node does: this one joins the graph before there is a role.
+        self._placeholder: Node | None = Node(
+            f"host_{name}_{os.getpid()}",
+            context=self.process.context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            use_global_arguments=False,
+        )
+        self.process.add(self._placeholder)
+        self.process.on_stop(self._farewell)
+
+    def command(self, line: str) -> None:
+        """Carry out one line of standard input."""
+        if not line.strip():
+            return
+        request = json.loads(line)
+        word = request.get("cmd")
+        if word == "stop":
+            self.process.stop("asked to stop")
+        elif word == "role":
+            try:
+                self.take_role(request["nodes"])
+            except V2gError as error:
+                self.refuse(error)
+        elif word == "scout":
+            self._scout(float(request["seconds"]), request["names"])
+        elif word == "report":
+            for node in self._nodes:
+                if isinstance(node, StationMonitorNode):
+                    node.report()
+
+    def take_role(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Make, configure and activate the nodes in order.
+
+        Raises:
+            InputError: unknown kind or a parameter that can't be used.
+            StartupError: a node refuses a transition.
+        """
+        if any(spec["kind"] == "droop" for spec in nodes) and not claim_real_time():
+            events.emit("note", text="real-time scheduling is not permitted here; droop runs at normal priority")
+        for spec in nodes:
+            self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
+        self._drop_placeholder()
+        self._start()
+
+    def run_kind(self, kind: str) -> None:
+        """Make one node of a kind, named and parametrised by ROS arguments."""
+        self._add(kind, kind, "", {})
+        self._drop_placeholder()
+        self._start()
+
+    def refuse(self, error: Exception) -> None:
+        """Say why and end."""
+        events.emit("error", text=str(error))
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        self.process.stop(str(error), exit_code=2 if isinstance(error, InputError) else 1)
+
+    def _add(self, kind: str, name: str, namespace: str, parameters: Mapping[str, Any]) -> None:
+        if kind not in KINDS:
+            raise InputError(f"node kind {kind!r}, allowed {', '.join(KINDS)}")
+        node = KINDS[kind](name, namespace, dict(parameters), self.process.context)
+        self._nodes.append(node)
+        self.process.add(node)
+
+    def _start(self) -> None:
+        for node in self._nodes:
+            for step in (node.trigger_configure, node.trigger_activate):
+                if step() is not TransitionCallbackReturn.SUCCESS:
+                    raise StartupError(f"{node.get_fully_qualified_name()}: {node.problem or step.__name__}")
+        events.emit("ready", nodes=[node.get_fully_qualified_name() for node in self._nodes])
+
+    def _drop_placeholder(self) -> None:
+        if self._placeholder is not None:
+            self.process.remove(self._placeholder)
+            self._placeholder = None
+
+    def _scout(self, seconds: float, names: Sequence[str]) -> None:
+        """After a while of discovery, tell which of the names are already in the graph."""
+        node = self._placeholder
+        if node is None:
+            events.emit("scout", found=[])
+            return
+
+        def look() -> None:
+            node.destroy_timer(timer)
+            present = {f"{space.rstrip('/')}/{name}" for name, space in node.get_node_names_and_namespaces()}
+            events.emit("scout", found=sorted(present.intersection(names)))
+
+        timer = node.create_timer(seconds, look)
+
+    def _farewell(self) -> None:
+        for node in reversed(self._nodes):
+            if node.active:
+                node.trigger_deactivate()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of every node executable.
+
+    Returns:
+        Exit code; the process has left without the interpreter's clean-up before that when it ran under a supervisor.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    called_as = Path(sys.argv[0]).name
+    kind = called_as if called_as in KINDS else ""
+    border = words.index("--ros-args") if "--ros-args" in words else len(words)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("name", nargs="?", default=kind or "host", help="name of the process")
+    parser.add_argument("--role", help="nodes to run, as JSON; without it they come on standard input")
+    options = parser.parse_args(words[:border])
+    host = Host(options.name, words[border:])
+    try:
+        if kind:
+            host.run_kind(kind)
+        elif options.role:
+            host.take_role(json.loads(options.role))
+        else:
+            events.supervise()
+            host.process.watch_stdin(host.command)
+            events.emit("warm", pid=os.getpid())
+    except V2gError as error:
+        host.refuse(error)
+    code = host.process.run()
+    events.emit("stopped")
+    leave(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""`optimizer`: agrees with the neighbours on the price and on this module's base power."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from v2g_nodes.core.battery import VehicleState
+from v2g_nodes.core.cost import CostParameters, LocalCost
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.freshness import SourceChoice
+from v2g_nodes.core.limits import ModuleRating, energy_room, feasible_box
+from v2g_nodes.core.optimizer import Decision, ModuleOptimizer, NeighborReport, OptimizerSettings, Outbox, Snapshot
+from v2g_nodes.core.plan import Plan
+from v2g_nodes.core.target import target_kw
+from v2g_nodes.core.types import Box, EpochId, Frame
+from v2g_nodes.msg import (
+    Applied,
+    BaseSetpoint,
+    Curve,
+    DecisionRecord,
+    GridSignal,
+    MarketPlan,
+    ModuleStatus,
+    NeighborState,
+)
+from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.parameters import parameter
+
+TICK_S = 0.02  # s, how often silence and resends are looked at
+MODULE_SILENT_S = 1.0  # s, steady: the own module is gone (streams.APPLIED)
+OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
+SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
+
+
+@dataclass(frozen=True)
+class OptimizerParameters:
+    """Parameters of the optimizer node."""
+
+    module_id: int = parameter(1, "slot of the module", "", 1, 64)
+    module_ids: tuple[int, ...] = parameter((), "all modules of the station")
+    ratings_kw: tuple[float, ...] = parameter((), "their ratings, in the same order", "kW")
+    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
+    algorithm: str = parameter("supply_curve", "how the modules agree")
+    island_rule: str = parameter("majority", "who owns the target when the station falls apart")
+    price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
+    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
+    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
+    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
+    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
+    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
+    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
+    headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0)
+    import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
+    cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
+    epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)
+    setpoint_valid_s: float = parameter(6.0, "how long droop holds a base set-point", "s", 0.5, 600.0)
+    resend_ms: float = parameter(25.0, "a waiting module repeats its round after", "ms", 1.0, 1000.0)
+    heartbeat_ms: float = parameter(100.0, "pause between two reports to the neighbours", "ms", 10.0, 10_000.0)
+    silence_ms: float = parameter(500.0, "a silent neighbour counts as gone after", "ms", 50.0, 60_000.0)
+    eta_max: float = parameter(0.97, "cost: best efficiency", "", 0.5, 1.0)
+    alpha: float = parameter(0.02, "cost: cubic loss")
+    beta: float = parameter(0.01, "cost: square loss")
+    loss_price_eur_per_kwh: float = parameter(0.1, "cost: price of lost energy", "EUR/kWh")
+    wear_gamma: float = parameter(0.02, "cost: wear price", "EUR/h/kW^delta")
+    wear_delta: float = parameter(1.5, "cost: wear exponent")
+    soc_kappa: float = parameter(2.0, "cost: rise of wear away from half charge")
+    thermal_psi: float = parameter(2e-4, "cost: price of heat", "EUR/h/K^2")
+    thermal_theta_k_per_kw2: float = parameter(2.0, "cost: temperature rise", "K/kW^2")
+    thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
+    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
+    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
+    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
+
+
+class OptimizerNode(ManagedNode[OptimizerParameters]):
+    """See module docstring."""
+
+    PARAMETERS = OptimizerParameters
+
+    def configure(self) -> None:
+        """Publishers now, subscriptions on activation."""
+        p = self.p
+        if p.algorithm != "supply_curve":
+            raise InputError(f"algorithm is {p.algorithm!r}, allowed supply_curve")
+        names = CostParameters.__dataclass_fields__
+        self._cost = CostParameters(**{name: getattr(p, name) for name in names})
+        self._rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
+        edges = tuple(zip(p.edges_flat[::2], p.edges_flat[1::2], strict=True))
+        settings = OptimizerSettings(
+            module_id=p.module_id,
+            edges=edges,
+            rating_kw=dict(zip(p.module_ids, p.ratings_kw, strict=True)),
+            price_span_eur_per_kwh=p.price_span_eur_per_kwh,
+            cold_every=p.cold_every,
+            epoch_period_s=p.epoch_period_s,
+            heartbeat_ns=round(p.heartbeat_ms * 1e6),
+            silence_ns=round(p.silence_ms * 1e6),
+            resend_ns=round(p.resend_ms * 1e6),
+            island_rule=p.island_rule,
+        )
+        self._optimizer = ModuleOptimizer(settings, int(time.time()), self._freeze)
+        self._sources = SourceChoice(round(p.signal_hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
+        self._plan: Plan | None = None
+        self._applied: Applied | None = None
+        self._applied_ns = -(1 << 62)
+        self._status: ModuleStatus | None = None
+        self._setpoint: BaseSetpoint | None = None
+        self._signal_ns = 0
+        self._curves_sent = 0
+        self._states_sent = 0
+        self._state_out = self.publisher(streams.NEIGHBOR_STATE)
+        self._curve_out = self.publisher(streams.CURVE)
+        self._setpoint_out = self.publisher(streams.BASE_SETPOINT)
+        self._record_out = self.publisher(streams.DECISION_RECORD)
+
+    def activate(self) -> None:
+        """Listen to neighbours, own module, signal and plan."""
+        for neighbour in self._optimizer.membership.neighbours:
+            space = f"/ek3_{neighbour:02d}"
+            self.listen(streams.CURVE, self._on_curve, space)
+            self.listen(streams.NEIGHBOR_STATE, self._on_state, space)
+        self.listen(streams.APPLIED, self._on_applied)
+        self.listen(streams.STATUS, self._on_status)
+        self.listen(streams.GRID_SIGNAL, self._on_signal)
+        self.listen(streams.MARKET_PLAN, self._on_plan)
+        self.create_timer(TICK_S, self._on_tick, clock=self.steady_clock)
+        self.create_timer(SETPOINT_REPEAT_S, self._repeat_setpoint, clock=self.steady_clock)
+
+    def deactivate(self) -> None:
+        """Leave politely: tell the neighbours before going."""
+        if self._optimizer.membership.group.members != (self.p.module_id,):
+            self._send(self._optimizer.step((), (), time.monotonic_ns(), available=False))
+
+    def _on_curve(self, message: Curve) -> None:
+        self._step((convert.curve_frame(message),), ())
+
+    def _on_state(self, message: NeighborState) -> None:
+        self._step((), (convert.state_report(message),))
+
+    def _on_tick(self) -> None:
+        self._step((), ())
+
+    def _on_applied(self, message: Applied) -> None:
+        self._applied, self._applied_ns = message, time.monotonic_ns()
+
+    def _on_status(self, message: ModuleStatus) -> None:
+        self._status = message
+
+    def _on_plan(self, message: MarketPlan) -> None:
+        try:
+            self._plan = convert.plan_of(message)
+        except InputError as error:
+            self.get_logger().warning(f"plan refused: {error}")
+
+    def _on_signal(self, message: GridSignal) -> None:
+        now_ns = time.monotonic_ns()
+        problem = convert.signal_problem(message, self.p.nominal_hz)
+        if problem:
+            self.get_logger().warning(f"grid signal refused: {problem}", throttle_duration_sec=1.0)
+            return
+        if not self._sources.accept(message.source_id, message.sequence, now_ns):
+            return
+        best = self._sources.best(now_ns)
+        if best is None or best.source_id != message.source_id or self._plan is None:
+            return
+        base_kw, capacity_kw = self._plan.at(message.time_of_day_s)
+        limit = None if math.isnan(self.p.import_limit_kw) else self.p.import_limit_kw
+        target = target_kw(base_kw, capacity_kw, message.signal_pu, message.site_load_kw, limit)
+        epoch = EpochId(message.signal_sequence, self._plan.version, message.source_id)
+        if self._optimizer.start_epoch(epoch, target):
+            self._signal_ns = now_ns
+            self._step((), ())
+
+    def _step(self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...]) -> None:
+        now_ns = time.monotonic_ns()
+        before = self._optimizer.epoch
+        limit = convert.signal_sequence(self.now_s() + 2 * self.p.epoch_period_s, self.p.epoch_period_s)
+        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
+        if self._optimizer.epoch != before:  # adopted from a neighbour
+            self._signal_ns = now_ns
+        self._send(outbox)
+
+    def _available(self, now_ns: int) -> bool:
+        """Whether the own module answers and may be energised."""
+        fresh = now_ns - self._applied_ns < MODULE_SILENT_S * 1e9
+        return fresh and self._status is not None and self._status.mode not in OUT_OF_SERVICE
+
+    def _freeze(self) -> Snapshot:
+        applied, status = self._applied, self._status
+        if applied is None or status is None:  # not called then; a module that says nothing offers nothing
+            return Snapshot(Box(0.0, 0.0), np.zeros_like, {"soc": 0.5, "temperature_c": 25.0, "previous_kw": 0.0})
+        soc = status.soc if math.isfinite(status.soc) else 0.5
+        hard = Box(min(applied.limit_low_kw, applied.limit_high_kw), applied.limit_high_kw)
+        if not (status.armed and status.vehicle_plugged):
+            hard = Box(0.0, 0.0)
+        vehicle = VehicleState(
+            plugged=status.vehicle_plugged,
+            session_id=status.session_id,
+            capacity_kwh=status.vehicle_capacity_kwh if status.vehicle_plugged else 1.0,
+            soc=soc,
+            departure_s=None,
+            energy_due_kwh=0.0,
+        )
+        box = feasible_box(
+            hard, applied.setpoint_kw, self.p.ramp_kw_per_s, self.p.epoch_period_s, self.p.headroom_kw,
+            energy_room(self._rating, soc, vehicle),
+        )
+        cost = LocalCost(self._cost, soc, status.temperature_c)
+        detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
+        return Snapshot(box, lambda prices: cost.response(prices, box), detail)
+
+    def _send(self, outbox: Outbox) -> None:
+        for frame in outbox.frames:
+            self._curve_out.publish(convert.curve_message(frame))
+            self._curves_sent += 1
+        for report in outbox.reports:
+            self._states_sent += 1
+            leaving = not self._optimizer.membership.taking_part
+            self._state_out.publish(convert.state_message(report, self._states_sent % 65536, leaving))
+        if outbox.decision is not None:
+            self._decide(outbox.decision)
+
+    def _decide(self, decision: Decision) -> None:
+        """Pass the agreed power on, then record how it came about."""
+        now_s = self.now_s()
+        message = BaseSetpoint(
+            valid_until=convert.to_time(now_s + self.p.setpoint_valid_s),
+            membership=decision.group.fingerprint,
+            power_kw=decision.agreement.power_kw,
+            lambda_eur_per_kwh=decision.agreement.lambda_eur_per_kwh,
+        )
+        convert.put_epoch(message, decision.epoch)
+        self._setpoint_out.publish(message)
+        agreed_ns = time.monotonic_ns()
+        self._setpoint = message
+        self._record_out.publish(self._record(decision, now_s, agreed_ns))
+
+    def _repeat_setpoint(self) -> None:
+        if self._setpoint is not None and convert.to_seconds(self._setpoint.valid_until) > self.now_s():
+            self._setpoint_out.publish(self._setpoint)
+
+    def _record(self, decision: Decision, now_s: float, agreed_ns: int) -> DecisionRecord:
+        agreement, group, warm = decision.agreement, decision.group, decision.warm
+        detail: Any = decision.snapshot.detail
+        mask = dict.fromkeys(group.members, 0)
+        for a, b in group.edges:
+            mask[a] |= 1 << (b - 1)
+            mask[b] |= 1 << (a - 1)
+        record = DecisionRecord(
+            kind=DecisionRecord.EPOCH,
+            module_id=self.p.module_id,
+            stamp=convert.to_time(now_s),
+            membership=group.fingerprint,
+            members=sum(1 << (k - 1) for k in group.members),
+            links=[mask[k] for k in group.members],
+            cold=agreement.cold,
+            bracket=decision.bracket,
+            warm=[*warm.prices, *warm.totals_kw] if warm and not agreement.cold else [],
+            rounds=agreement.rounds,
+            resends=decision.resends,
+            curves_sent=self._curves_sent,
+            states_sent=self._states_sent,
+            target_kw=self._optimizer.target_kw,
+            island_target_kw=agreement.target_kw,
+            clipped_target_kw=agreement.clipped_target_kw,
+            box_low_kw=decision.snapshot.box.low_kw,
+            box_high_kw=decision.snapshot.box.high_kw,
+            soc=detail["soc"],
+            temperature_c=detail["temperature_c"],
+            previous_kw=detail["previous_kw"],
+            cost_parameters=[getattr(self._cost, name) for name in CostParameters.__dataclass_fields__],
+            lambda_eur_per_kwh=agreement.lambda_eur_per_kwh,
+            power_kw=agreement.power_kw,
+            signal_received_ns=self._signal_ns,
+            started_ns=decision.started_ns,
+            agreed_ns=agreed_ns,
+        )
+        convert.put_epoch(record, decision.epoch)
+        return record
+

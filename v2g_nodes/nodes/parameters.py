@@ -1,0 +1,94 @@
+"""ROS parameters, each declared once: type, default, bounds, unit, text.
+
+A node names a frozen dataclass whose fields come from `parameter(...)`; `declare` declares them with descriptors,
+refuses what the dataclass does not know, and returns the values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from v2g_nodes.core.errors import InputError
+
+Values = TypeVar("Values")
+
+_BUILTIN = {"use_sim_time", "start_type_description_service"}
+
+
+def parameter(
+    default: object, text: str, unit: str = "", low: float | None = None, high: float | None = None,
+    settable: bool = False,
+) -> Any:  # noqa: ANN401 - a dataclass field stands for any type
+    """A field of a parameter dataclass.
+
+    Args:
+        default: value without an override; an array type when it is an empty tuple.
+        text: what it is.
+        unit: unit in words.
+        low: smallest value allowed.
+        high: largest value allowed.
+        settable: may be set while the node runs.
+    """
+    return dataclasses.field(
+        default=default, metadata={"text": text, "unit": unit, "low": low, "high": high, "settable": settable}
+    )
+
+
+def declare(node: Node, kind: type[Values]) -> Values:
+    """Declare and read all parameters of a node.
+
+    Args:
+        node: the node.
+        kind: frozen dataclass of `parameter` fields.
+
+    Raises:
+        InputError: an override is unknown, of a wrong type or out of range.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    known = {f.name for f in fields} | _BUILTIN
+    unknown = sorted(k for k in node._parameter_overrides if k not in known and not k.startswith("qos_overrides."))
+    if unknown:
+        raise InputError(f"{node.get_fully_qualified_name()}: unknown parameter {unknown[0]}, "
+                         f"known are {sorted(known)}")
+    return kind(**{f.name: _declare_one(node, f) for f in fields})
+
+
+def check(field: dataclasses.Field[Any], value: object) -> str:
+    """Why a value of a parameter is refused; empty if it is allowed."""
+    low, high = field.metadata["low"], field.metadata["high"]
+    for item in value if isinstance(value, (list, tuple)) else (value,):
+        number = isinstance(item, (int, float)) and not isinstance(item, bool) and not math.isnan(item)
+        if number and ((low is not None and item < low) or (high is not None and item > high)):
+            return f"{field.name} is {item!r}, allowed {low} to {high} {field.metadata['unit']}".rstrip()
+    return ""
+
+
+def _declare_one(node: Node, field: dataclasses.Field[Any]) -> object:
+    descriptor = ParameterDescriptor(
+        description=f"{field.metadata['text']}{' [' + field.metadata['unit'] + ']' if field.metadata['unit'] else ''}",
+        read_only=not field.metadata["settable"],
+    )
+    low, high = field.metadata["low"], field.metadata["high"]
+    if isinstance(field.default, float) and low is not None and high is not None and not math.isnan(field.default):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+    if type(field.default) is int and low is not None and high is not None:
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    override = node._parameter_overrides.get(field.name)
+    if override is not None:
+        problem = check(field, override.value)
+        if problem:
+            raise InputError(f"{node.get_fully_qualified_name()}: parameter {problem}")
+    try:
+        if isinstance(field.default, tuple):
+            # An empty array has no type of its own: declared only when there is a value.
+            return tuple(node.declare_parameter(field.name, override.value, descriptor).value) if override else ()
+        return node.declare_parameter(field.name, field.default, descriptor).value
+    except Exception as error:  # rclpy raises a different class for each kind of refusal
+        found = override.value if isinstance(override, Parameter) else override
+        raise InputError(f"{node.get_fully_qualified_name()}: parameter {field.name} is {found!r}: {error}") from error

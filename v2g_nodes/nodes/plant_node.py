@@ -1,0 +1,138 @@
+"""`plant`: the simulated grid around the station: frequency response, meter, grid-side inverter, and time itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from rosgraph_msgs.msg import Clock
+
+from v2g_nodes.msg import Applied, GridSignal, Meter
+from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.sources import RecordingParameters, Recordings, RunClock
+from v2g_nodes.sim.grid import InverterInterface, PccMeter, SwingGrid, SwingParameters
+
+CLOCK_S = 0.02  # s, wall period of /clock
+STEP_S = 0.1  # s, wall period of the meter and the grid's response
+METER_S = 1.0  # s, wall period of the meter's message
+
+
+@dataclass(frozen=True)
+class PlantParameters(RecordingParameters):
+    """Parameters of the plant node."""
+
+    module_ids: tuple[int, ...] = parameter((), "all modules of the station")
+    ratings_kw: tuple[float, ...] = parameter((), "their ratings", "kW")
+    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
+    response: str = parameter("recorded", "recorded = the station does not move the frequency; swing = it does")
+    publish_measurement: bool = parameter(False, "publish the frequency on /grid/measurement")
+    period_s: float = parameter(1.0, "period of /grid/measurement", "s", 0.02, 10.0)
+    base_kva: float = parameter(1000.0, "rating of the island", "kVA", 1.0, 1e7)
+    inertia_h_s: float = parameter(4.0, "inertia constant H", "s", 0.1, 20.0)
+    damping_pu: float = parameter(20.0, "primary control of the island", "pu/pu", 0.1, 1000.0)
+    secondary_s: float = parameter(120.0, "time in which the island takes over the station's power", "s", 1.0, 1e6)
+    nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
+    site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5)
+    rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
+
+
+class PlantNode(ManagedNode[PlantParameters]):
+    """See module docstring."""
+
+    PARAMETERS = PlantParameters
+
+    def configure(self) -> None:
+        """Build grid, meter and inverter; time runs from here on."""
+        p = self.p
+        self._recordings = Recordings(p)
+        self._run = RunClock(p, time.time())
+        self._grid = SwingGrid(SwingParameters(p.base_kva, p.inertia_h_s, p.damping_pu, p.secondary_s, p.nominal_hz))
+        self._meter = PccMeter()
+        self._inverter = InverterInterface(p.rating_kw, p.nominal_v, p.nominal_hz)
+        self._power_kw: dict[int, float] = {}
+        self._frequency_hz = math.nan
+        self._sequence = 0
+        self._stepped_s = self._run.elapsed_s(time.time())
+        self._meter_out = self.publisher(streams.GRID_METER)
+        self._measurement_out = self.publisher(streams.GRID_MEASUREMENT) if p.publish_measurement else None
+        if p.speed != 1.0:
+            self._clock_out = self.create_publisher(Clock, "/clock", 1)
+            self.create_timer(CLOCK_S, self._send_clock, clock=self.steady_clock)
+
+    def activate(self) -> None:
+        """Listen to the modules, step the grid."""
+        for module_id in self.p.module_ids:
+            self.listen(streams.APPLIED, self._on_applied, f"/ek3_{module_id:02d}")
+        self.listen(streams.GRID_SIGNAL, self._on_signal)
+        self.create_timer(STEP_S, self._step, clock=self.steady_clock)
+        self.create_timer(METER_S, self._send_meter, clock=self.steady_clock)
+        if self._measurement_out is not None:
+            self.create_timer(self.p.period_s / self.p.speed, self._send_measurement, clock=self.steady_clock)
+
+    def _on_applied(self, message: Applied) -> None:
+        self._power_kw[message.module_id] = message.power_kw
+
+    def _on_signal(self, message: GridSignal) -> None:
+        self._frequency_hz = float(message.frequency_hz)
+
+    def _send_clock(self) -> None:
+        self._clock_out.publish(Clock(clock=convert.to_time(self._run.ros_s(time.time()))))
+
+    def _step(self) -> None:
+        now_s = time.time()
+        elapsed_s = self._run.elapsed_s(now_s)
+        dt_s, self._stepped_s = max(elapsed_s - self._stepped_s, 0.0), elapsed_s
+        power_kw = sum(self._power_kw.values())
+        price = self._recordings.price_eur_per_kwh(self._run.time_of_day_s(now_s))
+        self._meter.update(power_kw, self.p.site_load_kw, price, dt_s)
+        if self.p.response == "swing":
+            self._grid.update(power_kw, dt_s)
+
+    def _send_measurement(self) -> None:
+        if self._measurement_out is None:
+            return
+        now_s = time.time()
+        time_of_day_s = self._run.time_of_day_s(now_s)
+        undisturbed_hz = self._recordings.frequency_hz(time_of_day_s)
+        if math.isnan(undisturbed_hz):
+            return
+        self._sequence = (self._sequence + 1) % 2**32
+        self._measurement_out.publish(
+            GridSignal(
+                stamp=convert.to_time(self._run.ros_s(now_s)),
+                source_id=1,
+                sequence=self._sequence,
+                time_of_day_s=time_of_day_s,
+                frequency_hz=undisturbed_hz + self._grid.deviation_hz,
+                voltage_v=self._voltage_v(time_of_day_s),
+                price_eur_per_kwh=math.nan,
+                site_load_kw=self.p.site_load_kw,
+            )
+        )
+
+    def _voltage_v(self, time_of_day_s: float) -> float:
+        recorded = self._recordings.voltage_v(time_of_day_s)
+        return self.p.nominal_v if math.isnan(recorded) else recorded
+
+    def _send_meter(self) -> None:
+        now_s = time.time()
+        reading, power_kw = self._meter.reading, sum(self._power_kw.values())
+        voltage_v = self._voltage_v(self._run.time_of_day_s(now_s))
+        rated_kw = min(max(power_kw, -self.p.rating_kw), self.p.rating_kw)
+        self._meter_out.publish(
+            Meter(
+                stamp=convert.to_time(self._run.ros_s(now_s)),
+                station_kw=power_kw,
+                net_kw=reading.power_kw,
+                reactive_kvar=self._inverter.reactive_kvar(voltage_v, rated_kw),
+                voltage_v=voltage_v,
+                frequency_hz=self._frequency_hz,
+                exported_kwh=reading.exported_kwh,
+                imported_kwh=reading.imported_kwh,
+                cost_eur=reading.cost_eur,
+                tripped=self._inverter.trips(voltage_v, self._frequency_hz),
+            )
+        )
