@@ -1,0 +1,161 @@
+"""The report of a run: one HTML page that needs nothing else, `summary.json`, and the series it was drawn from."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from v2g_nodes import __version__
+from v2g_nodes.cli.report_figures import PANELS, Series, module_colors, module_ids, panel_svg
+from v2g_nodes.cli.run_station import RunResult
+from v2g_nodes.sim.time_axis import format_clock
+
+# What each figure is, in the order of the JSON.
+MEANING = {
+    "modules": "modules in the station",
+    "topology": "who hears whom",
+    "diameter": "hops between the modules furthest apart",
+    "algorithm": "how the modules agree",
+    "duration_s": "length of the run, station time [s]",
+    "speed": "station time over wall time",
+    "epochs": "agreements reached",
+    "cold_epochs": "of these from the whole price range",
+    "rounds_median": "broadcasts of each module per agreement",
+    "rounds_max": "the most of them",
+    "round_ms_median": "time of one round [ms]",
+    "transport_round_ms_median": "the same for bare messages without computation [ms]",
+    "epoch_ms_median": "signal received to last set-point agreed [ms]",
+    "epoch_ms_p99": "99th percentile of that [ms]",
+    "epoch_over_floor": "epoch time over rounds times bare round",
+    "gap_max": "cost above the centralised optimum, relative, worst epoch",
+    "equal_split_gap_median": "the same if every module took an equal share",
+    "balance_error_kw_max": "agreed sum against the target [kW], worst epoch",
+    "delivered_error_kw_p99": "measured power against what was owed [kW]",
+    "constraint_violations": "times a module left its own true limits",
+    "gate_clips": "set-points the last gate had to change",
+    "clipped_epochs": "epochs whose target the modules could not meet",
+    "shortfall_kw_max": "power missing in them [kW]",
+    "signal_to_setpoint_ms_median": "frequency sent to set-point sent [ms]",
+    "signal_to_setpoint_ms_p99": "99th percentile of that [ms]",
+    "droop_rate_hz": "droop ticks per second, slowest module",
+    "droop_jitter_ms_p99": "lateness of ticks against the ideal schedule [ms]",
+    "droop_overruns": "ticks missed",
+    "bytes_per_message_max": "largest message between neighbours, CDR [B]",
+    "kbps_per_module_max": "what a module sends to its neighbours, mean [kbit/s]",
+    "energy_kwh": "energy out minus energy in at the grid connection [kWh]",
+    "cost_eur": "energy drawn minus energy delivered, at the price of the moment [EUR]",
+    "restarts": "processes that were replaced",
+    "verdict": "whether everything was as it should be",
+}
+
+CARDS = (
+    ("epochs", "epochs", "{:.0f}"), ("gap to the optimum, worst", "gap_max", "{:.1e}"),
+    ("equal split would be", "equal_split_gap_median", "{:.0%} worse"), ("rounds, median", "rounds_median", "{:g}"),
+    ("time to agree, median", "epoch_ms_median", "{:.1f} ms"),
+    ("signal to set-point, p99", "signal_to_setpoint_ms_p99", "{:.1f} ms"),
+    ("limit violations", "constraint_violations", "{:.0f}"), ("energy to the grid", "energy_kwh", "{:+.3f} kWh"),
+)  # fmt: skip
+
+CSS = """
+body{margin:0;background:#f3f5f7;color:#1b2733;font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:1240px;margin:0 auto;padding:28px 20px 48px}
+h1{font-size:26px;margin:0}h2{font-size:17px;margin:32px 0 10px}
+header{display:flex;flex-wrap:wrap;gap:6px 16px;align-items:baseline}
+.badge{padding:3px 12px;border-radius:99px;font-weight:600;color:#fff;background:#2a9d5c}.badge.bad{background:#c0392b}
+.sub{color:#5b6b7a;margin:6px 0 18px}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:10px}
+.card,.plot,.table{background:#fff;border:1px solid #e2e7ec;border-radius:10px}
+.card{padding:12px 14px}.card b{display:block;font-size:20px;font-variant-numeric:tabular-nums}
+.card span{color:#5b6b7a;font-size:13px}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr));gap:12px}
+.plot{padding:8px 8px 2px}.plot svg{width:100%;height:auto;display:block}
+.legend{display:flex;flex-wrap:wrap;gap:4px 14px;margin:10px 2px;font-size:13px;color:#5b6b7a}
+.legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:5px;vertical-align:-1px}
+.table{overflow-x:auto}table{border-collapse:collapse;width:100%}
+td{padding:5px 14px;border-top:1px solid #eef1f4}tr:first-child td{border-top:0}
+td:nth-child(2){text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td:last-child{color:#5b6b7a}
+ul{color:#5b6b7a;margin:6px 0;padding-left:20px}code{font-size:13px}
+"""
+
+
+def write_report(folder: Path, result: RunResult) -> Path:
+    """Write `report.html`, `summary.json` and `series.json`.
+
+    Args:
+        folder: exists.
+        result: of the run.
+
+    Returns:
+        The page.
+    """
+    page = folder / "report.html"
+    page.write_text(render_page(result, datetime.now()), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(result.figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "series.json").write_text(json.dumps(result.series, allow_nan=False) + "\n", encoding="utf-8")
+    return page
+
+
+def render_page(result: RunResult, made: datetime) -> str:
+    """The page as text.
+
+    Args:
+        result: of the run.
+        made: date and time to show.
+    """
+    name, figures, series = html.escape(result.station.name), result.figures, result.series
+    plots = "".join(f'<div class="plot">{panel_svg(panel, series)}</div>' for panel in PANELS) if series else ""
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in result.notes)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name}: report</title><style>{CSS}</style></head><body><main>
+<header><h1>{name}</h1>{_badge(result)}</header>
+<p class="sub">{html.escape(_about(figures, series))}</p>
+<div class="cards">{"".join(_card(figures, *card) for card in CARDS)}</div>
+<h2>Course of the run</h2>{_legend(series)}<div class="plots">{plots or "<p>No series was recorded.</p>"}</div>
+<h2>Figures</h2><div class="table"><table>{"".join(_row(key, figures.get(key)) for key in MEANING)}</table></div>
+<h2>Input</h2><ul>{notes}</ul>
+<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}</p>
+</main></body></html>
+"""
+
+
+def _badge(result: RunResult) -> str:
+    text = "ok" if result.ok else "not ok"
+    reason = "" if result.ok else f"<span>{html.escape(str(result.figures.get('verdict')))}</span>"
+    return f'<span class="badge{"" if result.ok else " bad"}">{text}</span>{reason}'
+
+
+def _about(figures: Mapping[str, object], series: Series) -> str:
+    known = [value for value in series.get("time_of_day_s", ()) if value is not None]
+    first, last = (format_clock(float(int(known[k]))) for k in (0, -1)) if known else ("", "")
+    span = f", {first} to {last} local time" if known else ""
+    speed = "" if figures.get("speed") == 1.0 else f" at {figures.get('speed')} times real time"
+    return (f"{figures.get('modules')} modules, {figures.get('topology')}, {figures.get('algorithm')}; "
+            f"{figures.get('duration_s')} s{speed}{span}")
+
+
+def _card(figures: Mapping[str, object], label: str, key: str, form: str) -> str:
+    value = figures.get(key)
+    shown = form.format(value) if isinstance(value, (int, float)) and math.isfinite(value) else "–"
+    return f'<div class="card"><b>{html.escape(shown)}</b><span>{html.escape(label)}</span></div>'
+
+
+def _legend(series: Series) -> str:
+    ids = module_ids(series)
+    chips = [f'<span><i style="background:{color}"></i>module {html.escape(module)}</span>'
+             for module, color in module_colors(ids).items()]
+    return f'<div class="legend">{"".join(chips)}</div>' if chips else ""
+
+
+def _row(key: str, value: object) -> str:
+    if value is None:
+        shown = "not measured"
+    elif isinstance(value, float):
+        shown = f"{value:.4g}"
+    else:
+        shown = str(value)
+    return f"<tr><td><code>{key}</code></td><td>{html.escape(shown)}</td><td>{html.escape(MEANING[key])}</td></tr>"

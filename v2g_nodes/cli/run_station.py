@@ -1,0 +1,173 @@
+"""One run of a station, from the process plan to its figures. `v2g up` and `v2g bench station` both use it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from v2g_nodes.bringup import (
+    Overrides,
+    Parameter,
+    ProcessPlan,
+    expected_links,
+    process_plan,
+    rating_kw,
+    resolve_station,
+)
+from v2g_nodes.bringup_dds import RANGE_VARIABLE, loopback_environment, remove_dead_segments, uses_our_profile
+from v2g_nodes.cli.folders import run_folder
+from v2g_nodes.cli.live_table import StationView
+from v2g_nodes.cli.logs import Logs
+from v2g_nodes.cli.stop_signals import StopSignals
+from v2g_nodes.cli.supervisor import Supervisor
+from v2g_nodes.cli.verdict import ordered, verdict
+from v2g_nodes.cli.view import View
+from v2g_nodes.core.graph import adjacency, diameter
+from v2g_nodes.station import Station, module_type, station_edges
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run goes.
+
+    Args:
+        station_file: YAML; None takes the default station.
+        overrides: laid over it; `duration_s` there is wall time.
+        live: show the live table.
+        verbose: show all log lines.
+        keep: folder for logs and the recorded series; None keeps neither.
+    """
+
+    station_file: str | None = None
+    overrides: Overrides = field(default_factory=Overrides)
+    live: bool = False
+    verbose: bool = False
+    keep: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Args:
+        figures: keys of `up`, in order.
+        station: as run.
+        notes: what was recorded, what synthetic.
+        series: 1 Hz samples and epochs for the plots; empty when the monitor gave none.
+    """
+
+    figures: Mapping[str, object]
+    station: Station
+    notes: tuple[str, ...]
+    series: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run was as it should be."""
+        return self.figures.get("verdict") == "ok"
+
+
+def run_station(options: RunOptions) -> RunResult:
+    """Check everything, run the station, take it down.
+
+    Args:
+        options: how.
+
+    Raises:
+        InputError: a file, key or option that can't be used, or our nodes run already; nothing was started.
+        StartupError: it did not come up.
+        KeyboardInterrupt: stopped while starting, or asked twice.
+    """
+    with run_folder() as folder:
+        overrides = replace(options.overrides, state_dir=str(folder / "state"))
+        (folder / "state").mkdir()
+        plan = process_plan(resolve_station(options.station_file, overrides), overrides)
+        plan = _tell_monitor(plan, folder / "series.json")
+        environment = _environment(plan.station)
+        ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.station.modules}
+        console = Console(stderr=True, highlight=False)  # standard output belongs to the JSON
+        view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)
+        logs = Logs(console, None if options.keep is None else options.keep / "logs", options.verbose)
+        try:
+            with StopSignals() as stop, view:
+                for note in plan.inputs.notes:
+                    logs.say(note, "dim")
+                supervisor = Supervisor(plan, logs, stop, lambda _, event: view.show(event), view.step,
+                                        environment=environment)
+                figures, fault = _supervise(supervisor, view, overrides)
+        finally:
+            logs.close()
+            if not uses_our_profile(environment):  # else there is none
+                remove_dead_segments()
+        return _result(plan, overrides, figures, fault, _read_series(folder / "series.json"))
+
+
+def _supervise(supervisor: Supervisor, view: View, overrides: Overrides) -> tuple[dict[str, object], str]:
+    """Figures of monitor and supervisor, and why the run had to end."""
+    with supervisor:
+        supervisor.bring_up()
+        view.started()
+        fault = supervisor.run(overrides.duration_s)
+        elapsed_s = supervisor.elapsed_s
+        view.ending("summing up and shutting down")
+        event = supervisor.report()
+    summary: dict[str, object] = {} if event is None else dict(event["summary"])
+    faults = [fault] if fault else []
+    if event is None:
+        faults.append("the station monitor gave no summary")
+    run = {"duration_s": round(elapsed_s * overrides.speed, 1), "speed": overrides.speed,
+           "restarts": supervisor.restarts}
+    return summary | run, "; ".join(faults)
+
+
+def _result(
+    plan: ProcessPlan, overrides: Overrides, figures: Mapping[str, object], fault: str, series: Mapping[str, Any]
+) -> RunResult:
+    station, members = plan.station, figures.get("members")
+    ids = [module.id for module in station.modules]
+    known = dict(figures) | {
+        "modules": len(ids),
+        "topology": station.topology or ("edges" if station.edges else "ring"),
+        "diameter": diameter(adjacency(ids, station_edges(station))),
+        "algorithm": station.algorithm,
+    }
+    known["verdict"] = verdict(known, rating_kw(station), members if isinstance(members, int) else None, fault)
+    return RunResult(ordered(known), station, plan.inputs.notes, series)
+
+
+def _tell_monitor(plan: ProcessPlan, series_file: Path) -> ProcessPlan:
+    """The monitor writes its series here and knows which edges the graph must have."""
+    extra: dict[str, Parameter] = {"series_file": str(series_file)}
+    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(plan.station)]
+    if links:
+        extra["links"] = links
+    processes = [
+        replace(process, nodes=tuple(
+            replace(node, parameters={**node.parameters, **extra}) if node.kind == "station_monitor" else node
+            for node in process.nodes))
+        for process in plan.processes]  # fmt: skip
+    return replace(plan, processes=tuple(processes))
+
+
+def _environment(station: Station) -> dict[str, str]:
+    """Environment of the nodes: loopback only, unless the user or the station file says otherwise."""
+    environment = dict(os.environ)
+    if station.network.discovery == "subnet":
+        if environment.get(RANGE_VARIABLE, "LOCALHOST") == "LOCALHOST":
+            environment[RANGE_VARIABLE] = "SUBNET"
+        return environment
+    return environment | loopback_environment(environment)
+
+
+def _read_series(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # the monitor was not there to write it
+        return {}
+    return content if isinstance(content, dict) else {}

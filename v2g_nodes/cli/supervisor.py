@@ -1,0 +1,266 @@
+"""Runs the processes of a plan: brings them up in order, hands a dead one's role to a warm spare, takes them down.
+
+Every process is a host that imports and joins the graph first and gets its role afterwards. The spare is a host that
+waits for one. Host protocol: v2g_nodes/nodes/host.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+
+from v2g_nodes.bringup import ProcessPlan, ProcessSpec
+from v2g_nodes.cli.host_pool import HOST_COMMAND, HostPool
+from v2g_nodes.cli.logs import Logs
+from v2g_nodes.cli.processes import Event, Host, may_lower_nice
+from v2g_nodes.cli.startup import Startup
+from v2g_nodes.cli.stop_signals import StopSignals
+
+SPARE, SPARE_COLOR = "spare", "bright_black"
+SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
+PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
+ENDING_S = 0.002  # while a host has closed its output but is not gone yet
+CLOCK_KINDS = ("plant", "market_planner", "grid_signal")  # nodes that say what time of the run it is
+
+
+@dataclass(frozen=True)
+class Times:
+    """Limits of the supervisor.
+
+    Args:
+        warm_s: until all hosts have imported and joined the graph [s]; on a slow machine they take turns.
+        scout_s: the first host looks so long for nodes of our names [s].
+        ready_s: until all nodes of a role are active [s].
+        graph_s: until every edge of the graph is discovered [s].
+        report_s: until the monitor has summed up [s].
+        stop_s: for an orderly end before SIGTERM [s].
+        kill_s: from SIGTERM to SIGKILL [s].
+        deaths: so many of one process ...
+        deaths_s: ... within this time end the run [s].
+    """
+
+    warm_s: float = 90.0
+    scout_s: float = 1.5
+    ready_s: float = 30.0
+    graph_s: float = 30.0
+    report_s: float = 15.0
+    stop_s: float = 3.0
+    kill_s: float = 3.0
+    deaths: int = 5
+    deaths_s: float = 60.0
+
+
+class Supervisor:
+    """The processes of one run. A context manager: nothing it has started outlives it.
+
+    Args:
+        plan: which processes, in start order; the last one sets time going.
+        logs: where log text goes.
+        stop: asks for the end.
+        on_event: called with (process name, event) for what is meant for people.
+        on_step: called with a few words about what start-up is waiting for.
+        command: program of a host; its name is added.
+        environment: of the hosts; default this process's own.
+        times: limits.
+    """
+
+    def __init__(
+        self, plan: ProcessPlan, logs: Logs, stop: StopSignals, on_event: Callable[[str, Event], None],
+        on_step: Callable[[str], None] = lambda text: None, command: Sequence[str] = HOST_COMMAND,
+        environment: Mapping[str, str] | None = None, times: Times | None = None,
+    ) -> None:
+        self.restarts = 0
+        self._plan, self._logs, self._on_event, self._on_step = plan, logs, on_event, on_step
+        self._times = times or Times()
+        self._pool = HostPool(logs, stop, command, environment, self._times.stop_s, self._times.kill_s)
+        self._colors = {spec.name: spec.color for spec in plan.processes} | {SPARE: SPARE_COLOR}
+        self._hosts: dict[str, Host] = {}  # by role
+        self._spares: list[Host] = []
+        self._vacant: list[ProcessSpec] = []  # roles whose process is dead, until a spare is warm
+        self._deaths: dict[str, deque[float]] = {}
+        self._spare_nice = SPARE_NICE if may_lower_nice() else 0
+        self._started_unix_s: float | None = None  # when the first role was given: zero of the run's clock
+        self._running_s: float | None = None
+        self._fault = ""
+
+    def event(self, host: Host, event: Event) -> None:
+        """Hear a host."""
+        if event["event"] == "table":
+            self._on_event(host.name, event)
+
+    def text(self, host: Host, text: str) -> None:
+        """Hear a host's log."""
+        self._logs.line(host.name, self._colors[host.name], text)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by role, the spare's under `spare`."""
+        named = [(SPARE, spare) for spare in self._spares] + list(self._hosts.items())
+        return {name: host.pid for name, host in named}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time since everything was up [s]."""
+        return 0.0 if self._running_s is None else time.monotonic() - self._running_s
+
+    # ---- start -----------------------------------------------------------------------------------------------------
+    def bring_up(self) -> None:
+        """Start everything, in order; returns when the whole graph is there.
+
+        Raises:
+            InputError: nodes of our names are running already.
+            StartupError: a process or an edge of the graph is missing.
+            KeyboardInterrupt: a stop was asked for.
+        """
+        watcher = self._watcher
+        for spec in sorted(self._plan.processes, key=lambda spec: spec.name != watcher):
+            self._hosts[spec.name] = self._pool.start(spec.name, spec.nice, self)
+        startup = Startup(self._pool, self._hosts, self._hosts[watcher], self._logs, self._on_step)
+        startup.wait_for("warm", self._hosts, self._times.warm_s, "processes started")
+        startup.scout([node.full_name for node in self._plan.nodes], self._times.scout_s)
+        *early, last = self._plan.processes
+        later = {node.full_name for node in last.nodes}
+        for specs, not_yet in ((early, later), ([last], set[str]())):
+            for spec in specs:
+                self._give_role(self._hosts[spec.name], spec)
+            startup.wait_for("ready", [spec.name for spec in specs], self._times.ready_s, "processes running")
+            startup.wait_for_graph(self._times.graph_s, not_yet)
+        self._running_s = time.monotonic()
+
+    @property
+    def _watcher(self) -> str:
+        """The process that sees the graph: the one with the monitor."""
+        for spec in self._plan.processes:
+            if any(node.kind == "station_monitor" for node in spec.nodes):
+                return spec.name
+        return self._plan.processes[0].name
+
+    def _give_role(self, host: Host, spec: ProcessSpec) -> None:
+        if self._started_unix_s is None:
+            self._started_unix_s = time.time()
+        nodes = [asdict(node) for node in spec.nodes]
+        for node in nodes:
+            if node["kind"] in CLOCK_KINDS:  # one that takes over goes on where the run is
+                node["parameters"] = {**node["parameters"], "run_started_s": self._started_unix_s}
+        host.name = spec.name
+        host.send("role", nodes=nodes)
+
+    # ---- run -------------------------------------------------------------------------------------------------------
+    def run(self, seconds: float | None = None) -> str:
+        """Look after the processes.
+
+        Args:
+            seconds: wall time since start-up after which to end; None: until a stop is asked for.
+
+        Returns:
+            Why the run can't go on; empty when it ended as it should.
+        """
+        while not (self._pool.stop_signals.requested or self._fault):
+            left_s = PUMP_S if seconds is None else seconds - self.elapsed_s
+            if left_s <= 0.0:
+                break
+            ending = any(host.closing for host in (*self._hosts.values(), *self._spares))
+            self._pool.pump(min(ENDING_S if ending else PUMP_S, left_s))
+            self._look_after()
+        return self._fault
+
+    def _look_after(self) -> None:
+        for spec in self._plan.processes:
+            host = self._hosts.get(spec.name)
+            if host is not None and host.poll():
+                self._lost(spec, host)
+        for spare in [*self._spares]:
+            if spare.poll():
+                self._spares.remove(spare)
+                self._died(SPARE, f"the spare {self._end(spare)}")
+        for spare in [spare for spare in self._spares if spare.warm][: len(self._vacant)]:
+            self._spares.remove(spare)
+            self._take_over(spare, self._vacant.pop(0))
+        self._keep_spare()
+
+    def _lost(self, spec: ProcessSpec, host: Host) -> None:
+        del self._hosts[spec.name]
+        what = f"{spec.name} {self._end(host)}"
+        if self._died(spec.name, what) >= self._times.deaths:
+            self._fault = f"{what}; this is its end no. {self._times.deaths} within {self._times.deaths_s:g} s"
+            return
+        self.restarts += 1
+        self._vacant.append(spec)
+
+    def _end(self, host: Host) -> str:
+        text = str(host.said.get("error", {}).get("text", "")) or self._logs.last_words(host.name)
+        by_signal = host.exit_code is not None and host.exit_code < 0
+        return host.end_text if by_signal or not text else f"{host.end_text}: {text}"
+
+    def _died(self, name: str, what: str) -> int:
+        """Count and tell an end; how many there were lately."""
+        self._logs.say(what, "red")
+        deaths = self._deaths.setdefault(name, deque())
+        now_s = time.monotonic()
+        deaths.append(now_s)
+        while deaths[0] < now_s - self._times.deaths_s:
+            deaths.popleft()
+        return len(deaths)
+
+    def _take_over(self, spare: Host, spec: ProcessSpec) -> None:
+        spare.set_nice(spec.nice)
+        self._hosts[spec.name] = spare
+        self._give_role(spare, spec)
+        self._logs.say(f"process {spare.pid} takes over {spec.name}", "yellow")
+
+    def _keep_spare(self) -> None:
+        """Have one spare, or as many as there are vacant roles; none while somebody else is still coming up."""
+        if self._vacant:
+            for spare in self._spares:
+                spare.set_nice(0)
+            while len(self._spares) < len(self._vacant):
+                self._spares.append(self._pool.start(SPARE, 0, self))
+        elif not self._spares and all(host.ready for host in self._hosts.values()) and not self._spares_die:
+            self._spares.append(self._pool.start(SPARE, self._spare_nice, self))
+
+    @property
+    def _spares_die(self) -> bool:
+        return len(self._deaths.get(SPARE, ())) >= self._times.deaths
+
+    # ---- end -------------------------------------------------------------------------------------------------------
+    def report(self) -> Event | None:
+        """What the monitor sums up; None when it does not answer."""
+        host = self._hosts.get(self._watcher)
+        if host is None or not host.ready:
+            return None
+        host.said.pop("summary", None)
+        host.send("report")
+        self._pool.pump_until(lambda: "summary" in host.said or host.poll(), self._times.report_s)
+        return host.said.get("summary")
+
+    def shut_down(self) -> None:
+        """End everything, role by role in reverse order.
+
+        Raises:
+            KeyboardInterrupt: an end at once was asked for.
+        """
+        stages = [[self._hosts[spec.name] for spec in stage if spec.name in self._hosts]
+                  for _, stage in itertools.groupby(reversed(self._plan.processes), _kinds)]
+        self._pool.end(stages)
+        self._hosts.clear()
+        self._spares.clear()
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._pool.stop_signals.urgent:
+                self.shut_down()
+        finally:
+            self._pool.close()
+
+
+def _kinds(spec: ProcessSpec) -> tuple[str, ...]:
+    return tuple(sorted({node.kind for node in spec.nodes}))

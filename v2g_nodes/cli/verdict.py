@@ -1,0 +1,65 @@
+"""The figures of a run, in the order of their JSON, and whether they are good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+UP_KEYS = (
+    "modules", "topology", "diameter", "algorithm", "duration_s", "speed", "epochs", "cold_epochs", "rounds_median",
+    "rounds_max", "round_ms_median", "transport_round_ms_median", "epoch_ms_median", "epoch_ms_p99",
+    "epoch_over_floor", "gap_max", "equal_split_gap_median", "balance_error_kw_max", "delivered_error_kw_p99",
+    "constraint_violations", "gate_clips", "clipped_epochs", "shortfall_kw_max", "signal_to_setpoint_ms_median",
+    "signal_to_setpoint_ms_p99", "droop_rate_hz", "droop_jitter_ms_p99", "droop_overruns", "bytes_per_message_max",
+    "kbps_per_module_max", "energy_kwh", "cost_eur", "restarts", "verdict",
+)  # fmt: skip
+
+GAP = 1e-3  # DESIGN section 5: gap and balance below 0.1 %
+BALANCE = 1e-3
+
+
+def ordered(figures: Mapping[str, object]) -> dict[str, object]:
+    """Exactly the keys of `up`, in their order; what was not measured is null."""
+    return {key: figures.get(key) for key in UP_KEYS}
+
+
+def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None, fault: str = "") -> str:
+    """`ok`, or in a few words what is not.
+
+    Args:
+        figures: of the run.
+        rating_kw: sum of the modules' ratings [kW].
+        members: modules that took part in the last agreement; None when nobody saw one.
+        fault: why the run had to end, empty if it had not.
+    """
+    faults = [fault] if fault else []
+    if not _number(figures, "epochs") >= 1:
+        faults.append("no epoch agreed")
+    else:
+        faults += _limits(figures, rating_kw)
+        modules = _number(figures, "modules")
+        if members is None or members < modules:
+            faults.append(f"{members or 0} of {modules:g} modules took part in the last epoch")
+    restarts = _number(figures, "restarts")
+    if restarts > 0:
+        faults.append(f"{restarts:g} process{'es' if restarts > 1 else ''} died and had to be replaced")
+    return "; ".join(faults) or "ok"
+
+
+def _limits(figures: Mapping[str, object], rating_kw: float) -> list[str]:
+    faults = []
+    for key, limit, unit in (("gap_max", GAP, ""), ("balance_error_kw_max", BALANCE * rating_kw, " kW")):
+        value = _number(figures, key)
+        if not value < limit:
+            found = "not measured" if math.isnan(value) else f"{value:.3g}{unit}"
+            faults.append(f"{key} {found}, allowed below {limit:.3g}{unit}")
+    for key in ("constraint_violations", "gate_clips"):
+        value = _number(figures, key)
+        if value != 0:
+            faults.append(f"{key} {'not measured' if math.isnan(value) else f'{value:g}'}, allowed 0")
+    return faults
+
+
+def _number(figures: Mapping[str, object], key: str) -> float:
+    value = figures.get(key)
+    return float(value) if isinstance(value, (int, float)) else math.nan
