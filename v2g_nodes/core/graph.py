@@ -112,17 +112,19 @@ def diameter(neighbours: Adjacency) -> int:
 def spanning_tree(neighbours: Adjacency) -> Edges:
     """A breadth-first spanning tree of small diameter, the same at everyone who knows the graph.
 
-    Every root is tried; the tree with the smallest diameter wins, the lowest root on a tie. Breadth-first
-    trees from a centre have a diameter of at most twice the graph's radius.
+    The four most central roots are tried (lower ids first on a tie); the tree with the smallest diameter wins, the
+    earlier root on a tie. A breadth-first tree from a centre has a diameter of at most twice the graph's radius.
     """
-    best: Edges = ()
-    best_diameter = None
-    for root in sorted(neighbours, key=lambda k: (max(hops_from(k, neighbours).values()), k))[:4]:
-        tree = _tree_from(root, neighbours)
-        size = diameter(adjacency(neighbours, tree))
-        if best_diameter is None or size < best_diameter:
-            best, best_diameter = tree, size
-    return best
+    roots = sorted(neighbours, key=lambda k: (max(hops_from(k, neighbours).values()), k))[:4]
+    trees = [_tree_from(root, neighbours) for root in roots]
+    return min(trees, key=lambda tree: tree_diameter(adjacency(neighbours, tree)), default=())
+
+
+def tree_diameter(neighbours: Adjacency) -> int:
+    """Diameter of a tree: the largest hop count from an id that is farthest from any id; 0 for one id."""
+    hops = hops_from(min(neighbours), neighbours)
+    farthest = max(hops, key=lambda k: hops[k])
+    return max(hops_from(farthest, neighbours).values())
 
 
 def _tree_from(root: int, neighbours: Adjacency) -> Edges:
