@@ -3,12 +3,14 @@
 A member moves on to round r + 1 once it has every neighbour's values of round r, so two neighbours are never
 more than one round apart. A frame carries its round and the one before: whatever a neighbour still needs is in
 the last frame, and one frame that arrives is enough. A member that waits repeats its frame after a while; who
-hears such a repetition answers with its own last frame, also after it has finished.
+hears a frame of a round that lies behind it answers. A member that has finished counts as one round further and
+answers with a frame of that round, so two members never answer each other's answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,7 +63,7 @@ class Exchange:
 
     def take(self, frame: Frame) -> None:
         """Store an addressed frame of the same bracket; notice who is behind."""
-        if (frame.sender, frame.round) in self._received and frame.round <= self.round:
+        if frame.round < self.round + self.finished:
             self._answer = True
         self._received[frame.sender, frame.round] = np.array(frame.values, dtype=np.int64)
         if frame.values_previous:
@@ -103,4 +105,15 @@ class Exchange:
         self._sent_ns = now_ns
         self._answer = False
         self.resends += 1
-        return self._frame
+        return _closing(self._frame) if self.finished else self._frame
+
+
+def _closing(last: Frame) -> Frame:
+    """The frame of a member that is through: nothing new, and the values of its last round."""
+    return replace(
+        last,
+        round=last.round + 1,
+        values=(0,) * len(last.values),
+        exponent_previous=last.exponent,
+        values_previous=last.values,
+    )
