@@ -75,6 +75,11 @@ class EpochResult:
     round_ms: float
 
     @property
+    def owner(self) -> bool:
+        """Whether these members owed the target; other islands owe nothing."""
+        return self.island_target_kw == self.target_kw
+
+    @property
     def balance_error_kw(self) -> float:
         """Agreed total against the clipped target [kW]."""
         return abs(self.agreed_kw - self.clipped_target_kw)

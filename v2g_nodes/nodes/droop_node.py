@@ -54,7 +54,8 @@ class DroopNode(ManagedNode[DroopParameters]):
         """
         p = self.p
         if p.module_id not in LOCAL_MODULES:
-            raise InputError(f"droop {p.module_id} must share a process with its module, here are {sorted(LOCAL_MODULES)}")
+            found = sorted(LOCAL_MODULES)
+            raise InputError(f"module {p.module_id} is not in the process of its droop, found {found}")
         self._module: ModuleNode = LOCAL_MODULES[p.module_id]
         law = Droop(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s)
         self._control = DroopControl(law, p.ramp_kw_per_s, p.signal_hold_s)

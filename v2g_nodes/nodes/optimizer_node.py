@@ -179,11 +179,11 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
 
     def _step(self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...]) -> None:
         now_ns = time.monotonic_ns()
-        before = self._optimizer.epoch
+        before = (self._optimizer.epoch, self._optimizer.membership.group)
         limit = convert.signal_sequence(self.now_s() + 2 * self.p.epoch_period_s, self.p.epoch_period_s)
         outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
-        if self._optimizer.epoch != before:  # adopted from a neighbour
-            self._signal_ns = now_ns
+        if (self._optimizer.epoch, self._optimizer.membership.group) != before:
+            self._signal_ns = now_ns  # a signal adopted from a neighbour, or a new group that begins again
         self._send(outbox)
 
     def _available(self, now_ns: int) -> bool:

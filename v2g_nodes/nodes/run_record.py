@@ -77,22 +77,23 @@ class RunRecord:
         self._epoch_series: dict[str, list[float | int | bool | None]] = {name: [] for name in EPOCH_FIELDS}
 
     def add_epoch(self, message: DecisionRecord, time_s: float) -> EpochResult | None:
-        """One module's record of an epoch; the result when it was the last."""
+        """One module's record of an epoch; the result when it was the last of the island that owes the target."""
         counters = (message.agreed_ns, message.curves_sent, message.states_sent)
         self._sent.setdefault(message.module_id, []).append(counters)
         del self._sent[message.module_id][1:-1]
         result = self._collector.add(module_record(message))
-        if result is not None:
-            self.last = result
-            self.epochs += 1
-            self.complete_epochs += result.members == len(self.module_ids)
-            self._results.append(result)
-            values = (
-                time_s, result.epoch_ms, result.rounds, result.cold, result.gap, result.equal_split_gap,
-                result.lambda_eur_per_kwh, result.target_kw, result.agreed_kw,
-            )  # fmt: skip
-            for name, value in zip(EPOCH_FIELDS, values, strict=True):
-                self._epoch_series[name].append(_number(value))
+        if result is None or not result.owner:
+            return None
+        self.last = result
+        self.epochs += 1
+        self.complete_epochs += result.members == len(self.module_ids)
+        self._results.append(result)
+        values = (
+            time_s, result.epoch_ms, result.rounds, result.cold, result.gap, result.equal_split_gap,
+            result.lambda_eur_per_kwh, result.target_kw, result.agreed_kw,
+        )  # fmt: skip
+        for name, value in zip(EPOCH_FIELDS, values, strict=True):
+            self._epoch_series[name].append(_number(value))
         return result
 
     def add_ticks(self, message: DecisionRecord) -> None:

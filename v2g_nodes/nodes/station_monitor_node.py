@@ -11,7 +11,7 @@ from typing import Any
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.mode import Mode
 from v2g_nodes.core.run_statistics import EpochResult
-from v2g_nodes.msg import Applied, DecisionRecord, GridSignal, Meter, ModuleStatus, StationStatus
+from v2g_nodes.msg import Applied, DecisionRecord, GridSignal, Meter, ModuleStatus, NeighborState, StationStatus
 from v2g_nodes.nodes import convert, events, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import parameter
@@ -75,6 +75,10 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self.listen(streams.GRID_METER, self._on_meter)
         self.create_timer(TABLE_S, self._show, clock=self.steady_clock)
         self.create_timer(SAMPLE_S, self._sample, clock=self.steady_clock)
+        self._groups: dict[int, int] = {}
+        self._heartbeats = [
+            self.listen(streams.NEIGHBOR_STATE, self._on_heartbeat, f"/ek3_{k:02d}") for k in self.p.module_ids
+        ]
         self._graph_timer = self.create_timer(GRAPH_S, self._check_graph, clock=self.steady_clock)
 
     def report(self) -> None:
@@ -216,12 +220,24 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             modules=modules,
         )
 
+    def _on_heartbeat(self, message: NeighborState) -> None:
+        self._groups[message.module_id] = message.membership
+
     def _check_graph(self) -> None:
-        """Compare the discovered graph with the station file; stop looking once it is complete."""
+        """Compare the discovered graph with the station file, then wait until all modules count on the same group.
+
+        Stops looking, and listening to heartbeats, once all is there.
+        """
         missing = [link for link in (text.split(" ") for text in self.p.links) if not self._present(*link)]
+        if not missing or all("/grid_signal" in link for link in missing):
+            fingerprints = {self._groups.get(k) for k in self.p.module_ids}
+            if len(fingerprints) > 1 or None in fingerprints:
+                missing.append(["one membership", *sorted(f"/ek3_{k:02d}/optimizer" for k in self.p.module_ids)[:2]])
         events.emit("link", missing=missing)
         if not missing:
             self.destroy_timer(self._graph_timer)
+            for heartbeat in self._heartbeats:
+                self.destroy_subscription(heartbeat)
 
     def _present(self, topic: str, publisher: str, subscriber: str) -> bool:
         senders = self.get_publishers_info_by_topic(topic)
