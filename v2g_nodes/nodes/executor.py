@@ -39,16 +39,9 @@ EVENTS_PERIOD_S = 0.5  # QoS events (warnings about incompatible peers) are look
 MESSAGES_PER_WAKE = 32  # of one subscription, so that a flood on one topic can't starve the others
 CALLBACKS_PER_PASS = 64  # through rclpy's own code, for the same reason
 
-_WAIT_SET_METHODS = (
-    "clear_entities",
-    "add_subscription",
-    "add_timer",
-    "add_service",
-    "add_client",
-    "add_guard_condition",
-    "wait",
-    "get_ready_entities",
-)
+# Kinds of entities, in the order in which a wait set wants their numbers.
+_KINDS = ("subscription", "guard_condition", "timer", "client", "service")
+_WAIT_SET_METHODS = ("clear_entities", "wait", "get_ready_entities", *(f"add_{kind}" for kind in _KINDS))
 
 
 def make_executor(context: Context) -> Executor:
@@ -73,6 +66,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
         self._attention = GuardCondition(callback=None, callback_group=None, context=self.context)
         self._held = ExitStack()
         self._wait_set: Handle = None
+        self._fill: list[tuple[Callable[[Handle], None], Handle]] = []
         self._subscriptions: list[tuple[Handle, Subscription, bool, Callable[..., object]]] = []
         self._timers: list[tuple[Handle, Callable[[], object]]] = []
         self._guards: list[tuple[Handle, Callable[[], object] | None]] = []
@@ -115,7 +109,7 @@ class WaitSetExecutor(SingleThreadedExecutor):
         try:
             done: bool = super().shutdown(timeout_sec)
             self._held.close()
-            self._wait_set = None
+            self._wait_set, self._fill = None, []
             if self._attention is not None:
                 self._attention.destroy()
                 self._attention = None
@@ -174,7 +168,8 @@ class WaitSetExecutor(SingleThreadedExecutor):
                     self._guards.append((guard.handle, guard.callback))
         self._other_kinds = tuple(sorted({kind for kind, _ in self._others}))
         self._other_pointers = frozenset(handle.pointer for _, handle in self._others)
-        self._wait_set = self._new_wait_set()
+        if self._attention is not None:
+            self._new_wait_set(self._attention)
 
     def _hold(self, handle: Handle) -> bool:
         try:
@@ -198,17 +193,17 @@ class WaitSetExecutor(SingleThreadedExecutor):
         else:
             self._timers.append((timer.handle, timer.callback))
 
-    def _new_wait_set(self) -> Handle:
-        kinds = [kind for kind, _ in self._others]
-        return _rclpy.WaitSet(
-            len(self._subscriptions) + kinds.count("subscription"),
-            1 + len(self._guards),
-            len(self._timers) + kinds.count("timer"),
-            kinds.count("client"),
-            kinds.count("service"),
-            0,
-            self.context.handle,
-        )
+    def _new_wait_set(self, attention: GuardCondition) -> None:
+        handles: dict[str, list[Handle]] = {kind: [] for kind in _KINDS}
+        for kind, handle in self._others:
+            handles[kind].append(handle)
+        handles["subscription"] += [handle for handle, *_ in self._subscriptions]
+        handles["timer"] += [handle for handle, _ in self._timers]
+        handles["guard_condition"] += [attention.handle, *(handle for handle, _ in self._guards)]
+        sizes = [len(handles[kind]) for kind in _KINDS]
+        self._wait_set = _rclpy.WaitSet(*sizes, 0, self.context.handle)
+        # A wait set forgets what was not ready, so it is filled again before every wait.
+        self._fill = [(getattr(self._wait_set, f"add_{kind}"), handle) for kind in _KINDS for handle in handles[kind]]
 
     def _wait(self, timeout_ns: int) -> bool:
         """Wait and run ready subscriptions and timers; True when rclpy's own code has something to do."""
@@ -216,15 +211,8 @@ class WaitSetExecutor(SingleThreadedExecutor):
         if attention is None:
             raise ShutdownException
         wait_set.clear_entities()
-        for handle, *_ in self._subscriptions:
-            wait_set.add_subscription(handle)
-        for handle, _ in self._timers:
-            wait_set.add_timer(handle)
-        for kind, handle in self._others:
-            getattr(wait_set, f"add_{kind}")(handle)
-        for handle, _ in self._guards:
-            wait_set.add_guard_condition(handle)
-        wait_set.add_guard_condition(attention.handle)
+        for add, handle in self._fill:
+            add(handle)
         wait_set.wait(timeout_ns)
         if self._stopped:
             raise ShutdownException
