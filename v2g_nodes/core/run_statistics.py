@@ -175,14 +175,19 @@ class Samples:
 
 
 class RisingCount:
-    """Sum of counters that restart from zero when their owner does."""
+    """Sum of counters that restart from zero when their owner does.
 
-    def __init__(self) -> None:
+    Args:
+        from_first: what a counter shows when it is first seen does not count.
+    """
+
+    def __init__(self, from_first: bool = False) -> None:
         self._last: dict[int, int] = {}
+        self._from_first = from_first
         self.total = 0
 
     def see(self, owner: int, count: int) -> None:
         """An owner shows its counter."""
-        last = self._last.get(owner, 0)
+        last = self._last.get(owner, count if self._from_first else 0)
         self.total += count - last if count >= last else count
         self._last[owner] = count

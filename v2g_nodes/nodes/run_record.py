@@ -68,7 +68,8 @@ class RunRecord:
         self._delivered_error_kw = Samples()
         self._ticks: dict[int, tuple[int, int, int]] = {}
         self._sent: dict[int, list[tuple[int, int, int]]] = {}
-        self._clips, self._violations, self._overruns = RisingCount(), RisingCount(), RisingCount()
+        self._clips, self._violations = RisingCount(), RisingCount()
+        self._overruns = RisingCount(from_first=True)  # like jitter: while the station comes up ticks are late
         self._meter: Meter | None = None
         self._series: dict[str, list[float | None]] = {name: [] for name in SAMPLE_FIELDS}
         self._module_series: dict[int, dict[str, list[float | None]]] = {
