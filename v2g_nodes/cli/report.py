@@ -54,10 +54,10 @@ MEANING = {
 
 CARDS = (
     ("epochs", "epochs", "{:.0f}"), ("gap to the optimum, worst", "gap_max", "{:.1e}"),
-    ("equal split would be", "equal_split_gap_median", "{:.0%} worse"), ("rounds, median", "rounds_median", "{:g}"),
+    ("equal split costs more by", "equal_split_gap_median", "{:.0%}"), ("rounds, median", "rounds_median", "{:g}"),
     ("time to agree, median", "epoch_ms_median", "{:.1f} ms"),
     ("signal to set-point, p99", "signal_to_setpoint_ms_p99", "{:.1f} ms"),
-    ("limit violations", "constraint_violations", "{:.0f}"), ("energy to the grid", "energy_kwh", "{:+.3f} kWh"),
+    ("limit violations", "constraint_violations", "{:.0f}"), ("energy to the grid", "energy_kwh", "{:+.2f} kWh"),
 )  # fmt: skip
 
 CSS = """
@@ -112,7 +112,7 @@ def render_page(result: RunResult, made: datetime) -> str:
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}: report</title><style>{CSS}</style></head><body><main>
-<header><h1>{name}</h1>{_badge(result)}</header>
+<header><h1>Station: {name}</h1>{_badge(result)}</header>
 <p class="sub">{html.escape(_about(figures, series))}</p>
 <div class="cards">{"".join(_card(figures, *card) for card in CARDS)}</div>
 <h2>Course of the run</h2>{_legend(series)}<div class="plots">{plots or "<p>No series was recorded.</p>"}</div>

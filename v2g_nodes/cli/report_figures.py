@@ -11,13 +11,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.sim.time_axis import DAY_S, format_clock
 
 Series = Mapping[str, Any]
 
+SOC_MOVED = 0.02  # less movement would be a flat line on the scale of all modules' levels
+WIDE = 8.0  # largest over median beyond which a linear scale would hide the median
 POINTS_MAX = 1500  # per line: more than a screen has columns only makes the file larger
 INK, GRID, TARGET, ACCENT, COLD = "#1b2733", "#d9dfe5", "#111111", "#0b6e99", "#d1495b"
 STYLE = {
@@ -126,12 +128,15 @@ def _line(axis: Axes, series: Series, key: str, **style: Any) -> None:  # noqa: 
         axis.plot(*_thin(x, y), **style)
 
 
-def _module_lines(axis: Axes, series: Series, key: str, scale: float = 1.0) -> None:
+def _module_lines(axis: Axes, series: Series, key: str, scale: float = 1.0, from_first: bool = False,
+                  drawstyle: str = "default") -> None:
     x = _times(series)
     for module, color in module_colors(module_ids(series)).items():
         y = numbers(series["modules"][module].get(key)) * scale
-        if y.size == x.size:
-            axis.plot(*_thin(x, y), color=color, linewidth=1.2)
+        known = np.flatnonzero(np.isfinite(y))
+        if y.size == x.size and known.size:
+            axis.plot(*_thin(x, y - y[known[0]] if from_first else y), color=color, linewidth=1.2,
+                      drawstyle=drawstyle)
 
 
 # ---- panels ----------------------------------------------------------------------------------------------------------
@@ -156,20 +161,29 @@ def _power(axis: Axes, series: Series) -> None:
             times, low, high = _thin(x, base, base + part)
             axis.fill_between(times, low, high, color=color, alpha=0.75, linewidth=0)
             base += part
-    _line(axis, series, "clipped_target_kw", color=TARGET, linewidth=1.4, linestyle=(0, (4, 2)),
-          drawstyle="steps-post", label="target")
-    _line(axis, series, "measured_kw", color=TARGET, linewidth=1.2, label="measured")
+    _line(axis, series, "clipped_target_kw", color=INK, linewidth=1.0, linestyle=":", drawstyle="steps-post",
+          label="target")
+    _line(axis, series, "owed_kw", color=COLD, linewidth=1.6, linestyle=(0, (4, 2)), drawstyle="steps-post",
+          label="target + droop")
+    _line(axis, series, "measured_kw", color=INK, linewidth=1.4, label="measured")
     axis.axhline(0.0, color=INK, linewidth=0.8)
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="upper right", ncols=2)
+        axis.legend(loc="best", ncols=3)
 
 
 def _lambda(axis: Axes, series: Series) -> None:
-    _module_lines(axis, series, "lambda")
+    _module_lines(axis, series, "lambda", drawstyle="steps-post")
 
 
 def _soc(axis: Axes, series: Series) -> None:
-    _module_lines(axis, series, "soc", 100.0)
+    """Where the run is too short to move the levels: their change."""
+    levels = [numbers(module.get("soc")) for module in series.get("modules", {}).values()]
+    moved = max((float(np.nanmax(y) - np.nanmin(y)) for y in levels if np.isfinite(y).any()), default=0.0)
+    if moved > SOC_MOVED:
+        _module_lines(axis, series, "soc", 100.0)
+        return
+    axis.set_title("State of charge, change since the start [percentage points]")
+    _module_lines(axis, series, "soc", 100.0, from_first=True)
 
 
 def _temperature(axis: Axes, series: Series) -> None:
@@ -188,8 +202,14 @@ def _epochs(axis: Axes, series: Series) -> None:
                       label=label)
     median = float(np.nanmedian(y))
     axis.axhline(median, color=INK, linewidth=0.8, linestyle=":")
-    axis.set_ylim(0.0, float(np.nanmax(y)) * 1.25)
-    axis.legend(loc="upper right", ncols=2)
+    if np.nanmax(y) > WIDE * median:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_locator(NullLocator())
+    else:
+        axis.set_ylim(0.0, float(np.nanmax(y)) * 1.2)
+    axis.legend(loc="best", ncols=2)
 
 
 PANELS = (

@@ -15,6 +15,7 @@ from v2g_nodes.bringup import (
     Overrides,
     Parameter,
     ProcessPlan,
+    droop_gain_kw_per_hz,
     expected_links,
     process_plan,
     rating_kw,
@@ -28,6 +29,7 @@ from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.cli.supervisor import Supervisor
 from v2g_nodes.cli.verdict import ordered, verdict
 from v2g_nodes.cli.view import View
+from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.graph import adjacency, diameter
 from v2g_nodes.station import Station, module_type, station_edges
 
@@ -105,7 +107,8 @@ def run_station(options: RunOptions) -> RunResult:
             logs.close()
             if not uses_our_profile(environment):  # else there is none
                 remove_dead_segments()
-        return _result(plan, overrides, figures, fault, _read_series(folder / "series.json"))
+        series = _with_owed(_read_series(folder / "series.json"), plan.station)
+        return _result(plan, overrides, figures, fault, series)
 
 
 def _supervise(supervisor: Supervisor, view: View, overrides: Overrides) -> tuple[dict[str, object], str]:
@@ -163,6 +166,16 @@ def _environment(station: Station) -> dict[str, str]:
             environment[RANGE_VARIABLE] = "SUBNET"
         return environment
     return environment | loopback_environment(environment)
+
+
+def _with_owed(series: dict[str, Any], station: Station) -> dict[str, Any]:
+    """The series with `owed_kw`: the target as it could be met, plus what droop owes at the frequency of the moment."""
+    gain = sum(droop_gain_kw_per_hz(station, module) for module in station.modules)
+    # only its static answer is asked for, so the ramp does not matter
+    law = Droop(gain, float(station.nominal_hz), station.droop.deadband_hz, ramp_kw_per_s=1.0)
+    pairs = zip(series.get("clipped_target_kw", ()), series.get("frequency_hz", ()), strict=False)
+    owed = [None if target is None else target + law.contribution_kw(frequency) for target, frequency in pairs]
+    return {**series, "owed_kw": owed} if owed else series
 
 
 def _read_series(path: Path) -> dict[str, Any]:

@@ -86,11 +86,15 @@ class Supervisor:
         self._started_unix_s: float | None = None  # when the first role was given: zero of the run's clock
         self._running_s: float | None = None
         self._fault = ""
+        self._notes: set[object] = set()  # told already; every module has the same to say
 
     def event(self, host: Host, event: Event) -> None:
         """Hear a host."""
         if event["event"] == "table":
             self._on_event(host.name, event)
+        elif event["event"] == "note" and event.get("text") not in self._notes:
+            self._notes.add(event.get("text"))
+            self._logs.say(f"{host.name}: {event.get('text')}", "yellow")
 
     def text(self, host: Host, text: str) -> None:
         """Hear a host's log."""
