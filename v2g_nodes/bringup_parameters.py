@@ -22,7 +22,7 @@ from v2g_nodes.station import Module, Station, module_type, station_edges
 Parameter = bool | int | float | str | list[int] | list[float] | list[str]
 Parameters = Mapping[str, Parameter]
 
-DROOP_SPAN_HZ = 0.2  # Hz, deviation that takes the whole rating (DESIGN: K = sum of ratings / 0.2 Hz)
+DROOP_SPAN_HZ = 0.2  # Hz, deviation that takes the whole rating (K = sum of ratings / 0.2 Hz)
 ISLAND_OVER_RATING = 20.0  # chosen: rating of the island over the station's where the file names none
 SPAN_MARGIN = 1.05  # cold price range over the largest marginal cost
 TEMPERATURES_C = tuple(range(-40, 131, 5))  # deg C, beyond 130 a module may no longer discharge

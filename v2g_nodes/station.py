@@ -34,8 +34,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 Fail = Callable[[Sequence[int | str], str], None]
 
-WEAR_GAMMA = (0.003, 0.06)  # EUR/h/kW^1.5, log-uniform (EQUATIONS 000.5: makes an equal split 33 % worse)
-P_MAX_KW = (3.0, 3.3)  # this and the next three: spread of the scenario constants, EQUATIONS 000.2
+WEAR_GAMMA = (0.003, 0.06)  # EUR/h/kW^1.5, log-uniform: unlike enough that an equal split is far from the optimum
+P_MAX_KW = (3.0, 3.3)  # this and the next three: spread of the scenario constants of the project
 EFFICIENCY = (0.95, 0.97)
 SOC_START = (0.2, 0.8)
 AMBIENT_C = (25.0, 40.0)

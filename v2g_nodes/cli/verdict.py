@@ -14,7 +14,7 @@ UP_KEYS = (
     "kbps_per_module_max", "energy_kwh", "cost_eur", "restarts", "verdict",
 )  # fmt: skip
 
-GAP = 1e-3  # DESIGN section 5: gap and balance below 0.1 %
+GAP = 1e-3  # gap and balance below 0.1 %
 BALANCE = 1e-3
 
 

@@ -16,29 +16,19 @@ from v2g_nodes.msg import BaseSetpoint, DecisionRecord, GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.ticker import Tick, Ticker
 
 RECORD_S = 1.0  # s, ticks are recorded in batches
 
 
 @dataclass(frozen=True)
-class DroopParameters:
+class DroopParameters(LimitParameters):
     """Parameters of the droop node."""
 
-    module_id: int = parameter(1, "slot of the module", "", 1, 64)
     gain_kw_per_hz: float = parameter(0.0, "share of the station's gain", "kW/Hz", 0.0, 1e5)
     deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
-    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
-    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
-    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
-    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
-    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
-    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
-    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
-    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
-    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
 
 
 class DroopNode(ManagedNode[DroopParameters]):

@@ -19,7 +19,7 @@ from v2g_nodes.msg import Applied, ModuleStatus
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.sim.ek3_module import Measurement
 
 REPORT_S = 0.05  # s, `applied` at most this often
@@ -30,20 +30,13 @@ SAVE_S = 1.0  # s
 
 
 @dataclass(frozen=True)
-class ModuleParameters:
+class ModuleParameters(LimitParameters):
     """Parameters of the module node."""
 
-    module_id: int = parameter(1, "slot of the module", "", 1, 64)
     backend: str = parameter("sim", "sim = simulated hardware")
     armed: bool = parameter(False, "energising is allowed; set it to arm or disarm", settable=True)
-    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
     max_kw: float = parameter(3.3, "cap for commissioning", "kW", 0.0, 100.0)
-    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
-    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
-    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
-    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
     rate_hz: float = parameter(200.0, "droop ticks per second", "Hz", 1.0, 1000.0)
-    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
     droop_silent_s: float = parameter(0.5, "silence of droop after which the module ramps to zero", "s", 0.05, 60.0)
     state_file: str = parameter("", "where the simulation keeps its state; empty = nowhere")
     ambient_c: float = parameter(30.0, "simulated ambient", "deg C", -60.0, 100.0)
@@ -63,9 +56,6 @@ class ModuleParameters:
     session_arrival_s: tuple[float, ...] = parameter((), "their arrival, local time of day", "s")
     session_departure_s: tuple[float, ...] = parameter((), "their departure", "s")
     session_energy_kwh: tuple[float, ...] = parameter((), "their energy", "kWh")
-    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
-    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
-    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
 
 
 #: modules of this process, by id: droop reaches its module by a call, not a message

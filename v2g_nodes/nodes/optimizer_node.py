@@ -30,7 +30,7 @@ from v2g_nodes.msg import (
 )
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.parameters import LimitParameters, parameter
 
 TICK_S = 0.02  # s, how often silence and resends are looked at
 MODULE_SILENT_S = 1.0  # s, steady: the own module is gone (streams.APPLIED)
@@ -39,22 +39,15 @@ SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
 
 
 @dataclass(frozen=True)
-class OptimizerParameters:
+class OptimizerParameters(LimitParameters):
     """Parameters of the optimizer node."""
 
-    module_id: int = parameter(1, "slot of the module", "", 1, 64)
     module_ids: tuple[int, ...] = parameter((), "all modules of the station")
     ratings_kw: tuple[float, ...] = parameter((), "their ratings, in the same order", "kW")
     edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
     algorithm: str = parameter("supply_curve", "how the modules agree")
     island_rule: str = parameter("majority", "who owns the target when the station falls apart")
     price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
-    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
-    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
-    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
-    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
-    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
-    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
     headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0)
     import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
     cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
@@ -73,9 +66,6 @@ class OptimizerParameters:
     thermal_psi: float = parameter(2e-4, "cost: price of heat", "EUR/h/K^2")
     thermal_theta_k_per_kw2: float = parameter(2.0, "cost: temperature rise", "K/kW^2")
     thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
-    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
-    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
-    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
 
 
 class OptimizerNode(ManagedNode[OptimizerParameters]):

@@ -40,6 +40,28 @@ def parameter(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class RunParameters:
+    """Parameters of every node: the run it is part of."""
+
+    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
+    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
+    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class LimitParameters(RunParameters):
+    """Parameters of the three nodes of a module: what bounds it."""
+
+    module_id: int = parameter(1, "slot of the module", "", 1, 64)
+    p_max_kw: float = parameter(3.3, "rating", "kW", 0.1, 100.0)
+    ramp_kw_per_s: float = parameter(1.0, "largest change of power", "kW/s", 0.001, 100.0)
+    soc_min: float = parameter(0.1, "no discharge below", "", 0.0, 1.0)
+    soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
+    efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
+    signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
+
+
 def declare(node: Node, kind: type[Values]) -> Values:
     """Declare and read all parameters of a node.
 

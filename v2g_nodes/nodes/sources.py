@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.sim.series import Series, read_columns, read_series
 from v2g_nodes.sim.synthetic import SyntheticFrequency, SyntheticSignal, synthetic_price
 
@@ -14,7 +14,7 @@ Value = Callable[[float], float]
 
 
 @dataclass(frozen=True)
-class RecordingParameters:
+class RecordingParameters(RunParameters):
     """Parameters of every node that reads recordings."""
 
     frequency_csv: str = parameter("", "recording of frequency; empty = none")
@@ -24,9 +24,6 @@ class RecordingParameters:
     utc_offset_h: float = parameter(0.0, "local time minus UTC", "h", -12.0, 14.0)
     missing: str = parameter("synthetic", "what stands in for a recording that is not given: synthetic | none")
     seed: int = parameter(0, "names the synthetic day", "", 0, 2**31 - 1)
-    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
-    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
-    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
     run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
 
 

@@ -70,8 +70,7 @@ class RosProcess:
     def remove(self, node: Node) -> None:
         """Stop serving a node and destroy it."""
         self._nodes.remove(node)
-        self.executor.remove_node(node)
-        node.destroy_node()
+        self._destroy(node)
 
     def run_soon(self, callback: Callable[[], object]) -> None:
         """Run `callback` in the executor's thread at its next turn; from any thread. Its exceptions end the process.
@@ -123,12 +122,20 @@ class RosProcess:
         signal.alarm(EXIT_LIMIT_S)
         failures = [failure for farewell in _take_reversed(self._farewells) if (failure := _attempt(farewell))]
         for node in _take_reversed(self._nodes):
-            self.executor.remove_node(node)
-            node.destroy_node()
+            self._destroy(node)
         self.executor.shutdown(timeout_sec=1.0)
         self.context.try_shutdown()
         if failures:
             raise failures[0]
+
+    def _destroy(self, node: Node) -> None:
+        self.executor.remove_node(node)
+        node.destroy_node()
+        # rclpy leaves the state machine of a managed node to the garbage collector, and with it the DDS participant:
+        # the others would not be told that this process leaves, and `leave` would stop its threads in mid-air.
+        state_machine = getattr(node, "_state_machine", None)
+        if hasattr(state_machine, "destroy_when_not_in_use"):
+            state_machine.destroy_when_not_in_use()
 
     def _run_pending(self) -> None:
         while self._pending:

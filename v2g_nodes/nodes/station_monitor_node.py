@@ -14,7 +14,7 @@ from v2g_nodes.core.run_statistics import EpochResult
 from v2g_nodes.msg import Applied, DecisionRecord, GridSignal, Meter, ModuleStatus, NeighborState, StationStatus
 from v2g_nodes.nodes import convert, events, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.nodes.run_record import RunRecord
 
 TABLE_S = 0.5  # s, wall period of the live table
@@ -24,7 +24,7 @@ STATUS_S = 2.0  # s, station status at least this often
 
 
 @dataclass(frozen=True)
-class StationMonitorParameters:
+class StationMonitorParameters(RunParameters):
     """Parameters of the station monitor node."""
 
     name: str = parameter("station", "name in reports")
@@ -40,9 +40,6 @@ class StationMonitorParameters:
     droop_gain_kw_per_hz: float = parameter(0.0, "gain of the whole station", "kW/Hz", 0.0, 1e6)
     deadband_hz: float = parameter(0.010, "droop's deadband", "Hz", 0.0, 0.5)
     series_file: str = parameter("", "where samples for the report are written; empty = nowhere")
-    nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
-    speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
-    start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
 
 
 class StationMonitorNode(ManagedNode[StationMonitorParameters]):

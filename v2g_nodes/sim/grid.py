@@ -16,9 +16,9 @@ from v2g_nodes.sim.synthetic import SyntheticFrequency, SyntheticSignal, synthet
 __all__ = ["InverterInterface", "PccMeter", "PccReading", "SwingGrid", "SwingParameters", "SyntheticFrequency",
            "SyntheticSignal", "frequency_trip_hz", "reactive_power_kvar", "synthetic_price", "voltage_trips"]
 
-TRIP_50_HZ = (47.5, 51.5)  # Hz, EQUATIONS 000.2 (P(f) table; VDE-AR-N 4105)
+TRIP_50_HZ = (47.5, 51.5)  # Hz, VDE-AR-N 4105
 TRIP_60_HZ = (56.5, 62.0)  # Hz, IEEE 1547-2018 table 18, UF2 / OF2
-TRIP_VOLTAGE_PU = (0.85, 1.10)  # EQUATIONS 000.2
+TRIP_VOLTAGE_PU = (0.85, 1.10)  # of nominal; trip limits of the EK3 station specification
 DEAD_BAND_PU = (0.95, 1.05)  # no reactive power inside
 FULL_Q_PU = (0.90, 1.10)  # all of it from here on
 POWER_FACTOR_MIN = 0.9  # cos phi, and S_n = P_n / 0.9
@@ -146,7 +146,7 @@ def reactive_power_kvar(voltage_pu: float, power_kw: float, rating_kw: float) ->
 
     Dead band 0.95 to 1.05 pu, all of Q at 0.90 / 1.10 pu, linear between, then held inside cos phi >= 0.9
     and |Q| <= sqrt(S^2 - P^2) at every P. The limit is continuous down to P = 0 (the published law left it
-    out there, so that Q jumped: EQUATIONS 000.4 (15)).
+    out there, so that Q jumped).
 
     Args:
         voltage_pu: voltage over nominal.

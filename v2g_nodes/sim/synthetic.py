@@ -35,9 +35,9 @@ SIGNAL_RELAX_S = 75.0  # s
 SIGNAL_SMOOTH_S = 40.0  # s
 SIGNAL_SD_PU = 0.8  # before clipping to +-1
 
-PRICE_BASE_EUR_PER_KWH = 0.10  # EQUATIONS 000.2, scenario constants
+PRICE_BASE_EUR_PER_KWH = 0.10  # scenario constant of the project, for a day without recorded prices
 PRICE_SWING = 0.5  # of the base
-PRICE_PEAK_H = 19.0  # evening peak of the load; cos, so that the peak is where it is said to be (EQUATIONS 000.4 (12))
+PRICE_PEAK_H = 19.0  # evening peak of the load; cos, so that the peak is where it is said to be
 
 
 def _shaped_noise(seed: tuple[int, ...], parts: tuple[tuple[float, float], ...], smooth_s: float) -> FloatArray:
