@@ -17,7 +17,8 @@ LONG_S = 30.0  # a test that waits this long has failed
 
 PROGRAM = """
 import sys, threading, time
-from rclpy.node import Node
+from pathlib import Path
+from rclpy.lifecycle import LifecycleNode
 from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.msg import Curve
@@ -26,12 +27,16 @@ def say(*words):
     print(*words, flush=True)
 
 process = RosProcess()
-node = Node("ends", context=process.context)
+node = LifecycleNode("ends", context=process.context)
 process.add(node)
 check_loopback()
 publisher = node.create_publisher(Curve, "/ends", 10)
 
+def participants():
+    return sum((task / "comm").read_text().startswith("dds.ev") for task in Path("/proc/self/task").iterdir())
+
 def farewell():
+    assert participants() == 1
     publisher.publish(Curve())
     say("farewell")
 
@@ -51,6 +56,8 @@ code = 1
 try:
     code = process.run()
 finally:
+    if participants():
+        say("a DDS participant is left")
     say("left:", process.stop_reason)
     if sys.argv[1:] == ["leave"]:
         leave(code)
