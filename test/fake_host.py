@@ -1,0 +1,77 @@
+"""Stands in for v2g_nodes.nodes.host: speaks the protocol, knows no ROS. Behaves as its role's parameters say.
+
+Every command it hears is appended to the file FAKE_LOG as `pid name command`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+NAME = sys.argv[1]
+
+
+def emit(event: str, **fields: object) -> None:
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def note(command: str) -> None:
+    with Path(os.environ["FAKE_LOG"]).open("a") as log:
+        log.write(f"{os.getpid()} {NAME} {command}\n")
+
+
+def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    wishes = dict(nodes[0]["parameters"])
+    note(f"role {nodes[0]['name']} {json.dumps(wishes)}")
+    print(f"[WARN] [1.5] [{nodes[0]['name']}]: log of {nodes[0]['name']}", file=sys.stderr, flush=True)
+    if "error" in wishes:
+        emit("error", text=wishes["error"])
+        sys.exit(1)
+    if "last_words" in wishes:
+        print(wishes["last_words"], file=sys.stderr, flush=True)
+        sys.exit(3)
+    if wishes.get("deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if not wishes.get("never_ready"):
+        emit("ready", nodes=[node["name"] for node in nodes])
+    if nodes[0]["kind"] == "station_monitor":
+        emit("link", missing=[["/grid/signal", "/grid_signal", "/ek3_01/droop"], *wishes.get("missing", [])])
+        emit("table", members=2)
+        emit("link", missing=wishes.get("missing", []))
+    if wishes.get("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return wishes
+
+
+def main() -> None:
+    note("start")
+    if NAME == "spare" and os.environ.get("FAKE_SPARE_DIES"):
+        sys.exit(4)
+    emit("warm", pid=os.getpid())
+    print("not JSON {", flush=True)
+    wishes: dict[str, Any] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["cmd"] == "role":
+            wishes = take(request["nodes"])
+            continue
+        note(request["cmd"])
+        if request["cmd"] == "scout":
+            emit("scout", found=json.loads(os.environ.get("FAKE_FOUND", "[]")))
+        elif request["cmd"] == "report":
+            emit("summary", summary={"epochs": 3, "text": "x" * wishes.get("long", 0)})
+        elif request["cmd"] == "stop":
+            break
+    while wishes.get("deaf"):
+        time.sleep(0.1)
+    note("stopped")
+    emit("stopped")
+
+
+if __name__ == "__main__":
+    main()
