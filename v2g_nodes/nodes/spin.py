@@ -134,7 +134,7 @@ class RosProcess:
         # rclpy leaves the state machine of a managed node to the garbage collector, and with it the DDS participant:
         # the others would not be told that this process leaves, and `leave` would stop its threads in mid-air.
         state_machine = getattr(node, "_state_machine", None)
-        if hasattr(state_machine, "destroy_when_not_in_use"):
+        if state_machine is not None and hasattr(state_machine, "destroy_when_not_in_use"):
             state_machine.destroy_when_not_in_use()
 
     def _run_pending(self) -> None:
