@@ -34,6 +34,14 @@ def test_a_frame_of_the_next_round_stands_for_this_one() -> None:
     assert module.receive(8, 1, now_ns=3)
 
 
+def test_an_overtaken_frame_takes_nothing_back() -> None:
+    module = RingModule(frozenset({2, 8}))
+    module.begin(0, 10, now_ns=0)
+    module.receive(2, 1, now_ns=1)
+    module.receive(2, 0, now_ns=2)
+    assert [module.receive(8, k, now_ns=3 + k) for k in range(2)] == [True, True]
+
+
 def test_it_stops_at_the_limit_and_begins_anew() -> None:
     module = RingModule(frozenset({2}))
     module.begin(0, 2, now_ns=0)

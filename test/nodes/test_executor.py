@@ -163,6 +163,17 @@ def test_timers_that_are_cancelled_stay_quiet(bench: Bench) -> None:
     assert calls == []
 
 
+def test_a_timer_cancelled_by_another_callback_of_the_same_turn_stays_quiet(bench: Bench) -> None:
+    calls: list[int] = []
+    bench.node.create_timer(0.001, lambda: second.cancel())  # noqa: PLW0108 - it does not exist yet
+    second = bench.node.create_timer(0.001, lambda: calls.append(1))
+    time.sleep(0.01)  # both are due then
+    bench.executor.spin_once(LONG_S)
+    bench.executor.spin_once(LONG_S)
+    assert second.is_canceled()
+    assert calls == []
+
+
 def test_coroutines_go_through_rclpy(bench: Bench) -> None:
     got: list[int] = []
 

@@ -20,12 +20,14 @@ import sys, threading, time
 from pathlib import Path
 from rclpy.lifecycle import LifecycleNode
 from v2g_nodes.bringup_dds import check_loopback
+from v2g_nodes.nodes import spin
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.msg import Curve
 
 def say(*words):
     print(*words, flush=True)
 
+spin.WAKE_LIMIT_S = 3600.0  # so that only what has to wake it does
 process = RosProcess()
 node = LifecycleNode("ends", context=process.context)
 process.add(node)
