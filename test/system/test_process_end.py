@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def tell(process: subprocess.Popen[str], text: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals(start: Callable[..., subprocess.Popen[str]], number: signal.Signals, way_out: str) -> None:
     process = start(way_out)
+    time.sleep(0.4)  # most likely in its wait for work then
     process.send_signal(number)
+    process.wait(LONG_S)  # with its standard input still open
     out, err = process.communicate(timeout=LONG_S)
     assert (out.splitlines(), err) == (["farewell", f"left: {number.name}"], "")
     assert process.returncode == 0
