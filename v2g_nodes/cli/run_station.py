@@ -21,7 +21,8 @@ from v2g_nodes.bringup import (
     rating_kw,
     resolve_station,
 )
-from v2g_nodes.bringup_dds import RANGE_VARIABLE, loopback_environment, remove_dead_segments, uses_our_profile
+from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
+from v2g_nodes.bringup_launch import node_environment
 from v2g_nodes.cli.folders import run_folder
 from v2g_nodes.cli.live_table import StationView
 from v2g_nodes.cli.logs import Logs
@@ -91,7 +92,7 @@ def run_station(options: RunOptions) -> RunResult:
         (folder / "state").mkdir()
         plan = process_plan(resolve_station(options.station_file, overrides), overrides)
         plan = _tell_monitor(plan, folder / "series.json")
-        environment = _environment(plan.station)
+        environment = {**os.environ, **node_environment(plan.station, os.environ)}
         ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.station.modules}
         console = Console(stderr=True, highlight=False)  # standard output belongs to the JSON
         view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)
@@ -156,16 +157,6 @@ def _tell_monitor(plan: ProcessPlan, series_file: Path) -> ProcessPlan:
             for node in process.nodes))
         for process in plan.processes]  # fmt: skip
     return replace(plan, processes=tuple(processes))
-
-
-def _environment(station: Station) -> dict[str, str]:
-    """Environment of the nodes: loopback only, unless the user or the station file says otherwise."""
-    environment = dict(os.environ)
-    if station.network.discovery == "subnet":
-        if environment.get(RANGE_VARIABLE, "LOCALHOST") == "LOCALHOST":
-            environment[RANGE_VARIABLE] = "SUBNET"
-        return environment
-    return environment | loopback_environment(environment)
 
 
 def _with_owed(series: dict[str, Any], station: Station) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import TracebackType
 
 from v2g_nodes.bringup import ProcessPlan, ProcessSpec
+from v2g_nodes.bringup_launch import role_nodes
 from v2g_nodes.cli.host_pool import HOST_COMMAND, HostPool
 from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.processes import Event, Host, may_lower_nice
@@ -24,7 +25,6 @@ SPARE, SPARE_COLOR = "spare", "bright_black"
 SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
 PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
 ENDING_S = 0.002  # while a host has closed its output but is not gone yet
-CLOCK_KINDS = ("plant", "market_planner", "grid_signal")  # nodes that say what time of the run it is
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,8 @@ class Supervisor:
     def _give_role(self, host: Host, spec: ProcessSpec) -> None:
         if self._started_unix_s is None:
             self._started_unix_s = time.time()
-        nodes = [asdict(node) for node in spec.nodes]
-        for node in nodes:
-            if node["kind"] in CLOCK_KINDS:  # one that takes over goes on where the run is
-                node["parameters"] = {**node["parameters"], "run_started_s": self._started_unix_s}
         host.name = spec.name
-        host.send("role", nodes=nodes)
+        host.send("role", nodes=role_nodes(spec, self._started_unix_s))
 
     # ---- run -------------------------------------------------------------------------------------------------------
     def run(self, seconds: float | None = None) -> str:

@@ -1,0 +1,44 @@
+"""Run one module of a station, for a machine of its own: module, droop and optimizer.
+
+    ros2 launch v2g_nodes module.launch.py module:=3 station:=/path/to/station.yaml
+
+Such machines hear each other only with `network: {discovery: subnet}` in the station file.
+"""
+
+import os
+import time
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch_ros.actions import Node
+
+from v2g_nodes.bringup_launch import HOST, MODULE_ARGUMENTS, host_arguments, module_plan_from_text, node_environment
+
+
+def processes(context: LaunchContext) -> list[SetEnvironmentVariable | Node]:
+    """One action per process of the module."""
+    plan = module_plan_from_text(context.launch_configurations)
+    started = time.time()
+    environment = node_environment(plan.station, os.environ)
+    return [
+        *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
+        *(
+            Node(
+                package="v2g_nodes",
+                executable=HOST,
+                arguments=host_arguments(process, started),
+                exec_name=process.name,
+                prefix=f"nice -n {process.nice}",
+                output="screen",
+                respawn=True,
+                respawn_delay=1.0,
+            )
+            for process in plan.processes
+        ),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments and processes."""
+    declared = [DeclareLaunchArgument(a.name, default_value=a.default, description=a.text) for a in MODULE_ARGUMENTS]
+    return LaunchDescription([*declared, OpaqueFunction(function=processes)])

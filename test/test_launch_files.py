@@ -1,0 +1,205 @@
+"""Launch files only wire: they hand every process of the plan to launch_ros, with its role.
+
+`launch` and `launch_ros` are not on PyPI. Without them stand-ins record what a launch file makes.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import math
+import runpy
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from v2g_nodes.bringup import Overrides, process_plan, resolve_station
+from v2g_nodes.bringup_dds import RANGE_VARIABLE
+from v2g_nodes.bringup_launch import (
+    ARGUMENTS,
+    MODULE_ARGUMENTS,
+    module_plan_from_text,
+    node_environment,
+    plan_from_text,
+)
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.station import default_station
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = {"station": ROOT / "launch" / "station.launch.py", "module": ROOT / "launch" / "module.launch.py"}
+ALLOWED_IMPORTS = {"os", "time", "launch", "launch.actions", "launch_ros.actions", "v2g_nodes.bringup_launch"}
+
+
+class Action:
+    """Stands in for every class of launch and launch_ros."""
+
+    def __init__(self, *positional: Any, **named: Any) -> None:  # noqa: ANN401 - as any class of launch
+        self.positional, self.named = positional, named
+
+
+def stand_in(name: str, *classes: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    for each in classes:
+        setattr(module, each, type(each, (Action,), {}))
+    return module
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (
+        stand_in("launch", "LaunchContext", "LaunchDescription"),
+        stand_in("launch.actions", "DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable"),
+        stand_in("launch_ros"),
+        stand_in("launch_ros.actions", "Node"),
+    ):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def describe(name: str) -> tuple[list[Any], Any]:
+    """Declared arguments and the function that makes the processes."""
+    description = runpy.run_path(str(FILES[name]))["generate_launch_description"]()
+    *declared, function = description.positional[0]
+    return declared, function.named["function"]
+
+
+def make(name: str, **values: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Environment and nodes for launch arguments."""
+    declared, function = describe(name)
+    configurations = {a.positional[0]: a.named["default_value"] for a in declared} | values
+    actions = function(types.SimpleNamespace(launch_configurations=configurations))
+    environment = dict(a.positional for a in actions if type(a).__name__ == "SetEnvironmentVariable")
+    return environment, [a.named for a in actions if type(a).__name__ == "Node"]
+
+
+def role(node: dict[str, Any]) -> list[dict[str, Any]]:
+    name, option, text = node["arguments"]
+    assert name == node["exec_name"]
+    assert option == "--role"
+    nodes: list[dict[str, Any]] = json.loads(text)
+    return nodes
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_every_process_of_the_plan_is_started_with_its_role() -> None:
+    _, made = make("station", modules="3", topology="line", seed="5", start="18:30")
+    overrides = Overrides(modules=3, topology="line", seed=5, start="18:30")
+    plan = process_plan(resolve_station(None, overrides), overrides)
+    assert [node["exec_name"] for node in made] == [process.name for process in plan.processes]
+    for node, process in zip(made, plan.processes, strict=True):
+        assert node["package"] == "v2g_nodes"
+        assert node["executable"] == "host"
+        assert node["prefix"] == f"nice -n {process.nice}"
+        for found, wanted in zip(role(node), process.nodes, strict=True):
+            assert (found["kind"], found["name"], found["namespace"]) == (wanted.kind, wanted.name, wanted.namespace)
+            assert same({**found["parameters"], **wanted.parameters}, found["parameters"])
+
+
+def same(a: Any, b: Any) -> bool:  # noqa: ANN401 - parameters of any type
+    """Equal, where NaN equals NaN."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_nodes_that_tell_the_time_know_when_the_run_began() -> None:
+    _, made = make("station", modules="1")
+    began = {node["kind"]: node["parameters"].get("run_started_s") for each in made for node in role(each)}
+    assert began["grid_signal"] == began["plant"] == began["market_planner"] is not None
+    assert began["module"] is None
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_one_module_can_run_alone() -> None:
+    _, made = make("module", module="2", modules="30")  # so many that modules share processes
+    assert [node["exec_name"] for node in made] == ["ek3_02", "ek3_02_opt"]
+    assert [[n["kind"] for n in role(node)] for node in made] == [["module", "droop"], ["optimizer"]]
+    assert {n["namespace"] for node in made for n in role(node)} == {"/ek3_02"}
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(("name", "arguments"), [("station", ARGUMENTS), ("module", MODULE_ARGUMENTS)])
+def test_every_argument_is_declared_with_a_text(name: str, arguments: tuple[Any, ...]) -> None:
+    declared, _ = describe(name)
+    assert [a.positional[0] for a in declared] == [a.name for a in arguments]
+    for argument in declared:
+        assert argument.named["description"]
+        assert argument.named["default_value"] is not None or argument.positional[0] == "module"
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_launch_keeps_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RANGE_VARIABLE, "LOCALHOST")
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv("RMW_IMPLEMENTATION", raising=False)
+    environment, _ = make("station", modules="1")
+    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"].endswith("fastdds_localhost.xml")
+
+
+def test_a_station_file_may_open_the_subnet_but_not_over_the_users_word() -> None:
+    station = default_station(1)
+    station = station.model_copy(update={"network": station.network.model_copy(update={"discovery": "subnet"})})
+    assert node_environment(station, {}) == {RANGE_VARIABLE: "SUBNET"}
+    assert node_environment(station, {RANGE_VARIABLE: "LOCALHOST"}) == {RANGE_VARIABLE: "SUBNET"}
+    assert node_environment(station, {RANGE_VARIABLE: "OFF"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"modules": "many"}, "modules 'many', allowed is a whole number"),
+        ({"speed": "fast"}, "speed 'fast', allowed is a number"),
+        ({"modules": "0"}, "modules 0, allowed 1 to 64"),
+        ({"topology": "tree"}, "topology 'tree', allowed ring"),
+        ({"station": "/no/such/file.yaml"}, "/no/such/file.yaml: No such file"),
+    ],
+)
+def test_a_bad_argument_is_named(values: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_from_text(values)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [("9", "module 9, allowed 1, 2"), ("", "module '', allowed is a whole number"), ("two", "module 'two', allowed")])
+def test_a_module_that_is_not_there_is_named(number: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module_plan_from_text({"module": number, "modules": "2"})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_launch_files_only_wire(name: str) -> None:
+    text = FILES[name].read_text()
+    assert len(text.splitlines()) <= 80
+    tree = ast.parse(text)
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= ALLOWED_IMPORTS
+    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.If, ast.While, ast.Try, ast.For))]
+
+
+def test_our_folder_does_not_hide_the_launch_package(tmp_path: Path) -> None:
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "__init__.py").write_text("real = True")
+    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]; import launch; print(launch.real)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "True\n"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros is not installed")
+def test_the_real_launch_starts_the_hosts() -> None:
+    from launch import LaunchContext
+    from launch_ros.actions import Node
+
+    context = LaunchContext()
+    description = runpy.run_path(str(FILES["station"]))["generate_launch_description"]()
+    context.launch_configurations["modules"] = "2"
+    nodes = []
+    for entity in description.entities:
+        nodes += [made for made in entity.visit(context) or () if isinstance(made, Node)]
+    assert len(nodes) == len(plan_from_text({"modules": "2"}).processes)

@@ -1,0 +1,147 @@
+"""What launch files and the supervisor have in common: roles of processes, their environment, arguments as text.
+
+Launch files only wire; what they need worked out is worked out here and tested without ROS.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from v2g_nodes.bringup import Overrides, ProcessPlan, ProcessSpec, module_namespace, process_plan, resolve_station
+from v2g_nodes.bringup_dds import RANGE_VARIABLE, loopback_environment
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.station import Station
+
+HOST = "host"  # executable that runs any role (scripts/node)
+CLOCK_KINDS = ("plant", "market_planner", "grid_signal")  # nodes that say what time of the run it is
+
+
+@dataclass(frozen=True)
+class LaunchArgument:
+    """An argument of a launch file.
+
+    Args:
+        name: without dashes.
+        text: what it is.
+        field: of Overrides; empty for `station`.
+        kind: turns its text into a value.
+        default: as text; empty leaves the station file's value, None: it has to be given.
+    """
+
+    name: str
+    text: str
+    field: str = ""
+    kind: Callable[[str], object] = str
+    default: str | None = ""
+
+
+#: arguments of launch/station.launch.py
+ARGUMENTS = (
+    LaunchArgument("station", "station file (see config/station.yaml); empty = the default station"),
+    LaunchArgument("modules", "modules of the default station", "modules", int),
+    LaunchArgument("topology", "who hears whom: ring, line, star, bus, mesh", "topology"),
+    LaunchArgument("algorithm", "how the modules agree", "algorithm"),
+    LaunchArgument("frequency", "CSV recording of grid frequency", "frequency_csv"),
+    LaunchArgument("prices", "CSV recording of prices", "prices_csv"),
+    LaunchArgument("signal", "CSV recording of the regulation signal", "signal_csv"),
+    LaunchArgument("sessions", "CSV of charging sessions", "sessions_csv"),
+    LaunchArgument("day", "day of recordings that hold many, YYYY-MM-DD", "day"),
+    LaunchArgument("start", "local time of day at the start, HH:MM", "start"),
+    LaunchArgument("speed", "the station's time over wall time", "speed", float, "1.0"),
+    LaunchArgument("seed", "of the synthetic day and the default station", "seed", int),
+    LaunchArgument("response", "grid frequency: recorded or swing", "response"),
+    LaunchArgument("max_kw", "cap on every module's power [kW], for commissioning", "max_kw", float),
+    LaunchArgument("state_dir", "folder in which simulated modules keep their state over a restart", "state_dir"),
+)
+
+#: arguments of launch/module.launch.py
+MODULE_ARGUMENTS = (
+    LaunchArgument("module", "number of the module", kind=int, default=None),
+    *(argument for argument in ARGUMENTS if argument.name in ("station", "modules", "topology", "seed", "max_kw",
+                                                              "state_dir")),
+)  # fmt: skip
+
+
+def plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
+    """The process plan for launch arguments.
+
+    Args:
+        values: by name of ARGUMENTS; empty text and missing names leave the default.
+
+    Raises:
+        InputError: a value that can't be used.
+    """
+    changes: dict[str, Any] = {}
+    for argument in ARGUMENTS:
+        text = values.get(argument.name, "")
+        if argument.field and text:
+            changes[argument.field] = _value(argument, text)
+    overrides = replace(Overrides(), **changes)
+    return process_plan(resolve_station(values.get("station") or None, overrides), overrides)
+
+
+def module_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
+    """The plan with the processes of one module only, for a machine of its own.
+
+    Args:
+        values: by name of MODULE_ARGUMENTS.
+
+    Raises:
+        InputError: no such module, or a value that can't be used.
+    """
+    number = _value(MODULE_ARGUMENTS[0], values.get("module", ""))
+    plan = plan_from_text(values)
+    ids = [module.id for module in plan.station.modules]
+    if number not in ids:
+        raise InputError(f"module {number}, allowed {', '.join(map(str, ids))}")
+    space = module_namespace(int(str(number)))
+    found = []
+    for process in plan.processes:
+        nodes = tuple(node for node in process.nodes if node.namespace == space)
+        if nodes:
+            suffix = "_opt" if nodes[0].kind == "optimizer" else ""
+            found.append(replace(process, name=space.strip("/") + suffix, nodes=nodes))
+    return replace(plan, processes=tuple(found))
+
+
+def role_nodes(process: ProcessSpec, started_unix_s: float) -> list[dict[str, Any]]:
+    """Nodes of a process as its host wants them.
+
+    Args:
+        process: of the plan.
+        started_unix_s: when the run began; a node that is started again goes on where the run is.
+    """
+    nodes = [asdict(node) for node in process.nodes]
+    for node in nodes:
+        if node["kind"] in CLOCK_KINDS:
+            node["parameters"] = {**node["parameters"], "run_started_s": started_unix_s}
+    return nodes
+
+
+def host_arguments(process: ProcessSpec, started_unix_s: float) -> list[str]:
+    """Command line of a host that has its role from the start."""
+    return [process.name, "--role", json.dumps(role_nodes(process, started_unix_s), separators=(",", ":"))]
+
+
+def node_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the nodes' environment needs besides the caller's: loopback only, unless user or station file say otherwise.
+
+    Args:
+        station: for network.discovery.
+        environment: of the caller.
+    """
+    if station.network.discovery == "subnet":
+        own_choice = environment.get(RANGE_VARIABLE, "LOCALHOST") != "LOCALHOST"
+        return {} if own_choice else {RANGE_VARIABLE: "SUBNET"}
+    return loopback_environment(environment)
+
+
+def _value(argument: LaunchArgument, text: str) -> object:
+    try:
+        return argument.kind(text)
+    except ValueError as error:
+        kind = "a whole number" if argument.kind is int else "a number"
+        raise InputError(f"{argument.name} {text!r}, allowed is {kind}") from error
