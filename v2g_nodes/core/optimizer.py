@@ -7,8 +7,10 @@ itself: `step` takes what came in and returns what has to go out.
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import WarmStart
@@ -18,6 +20,7 @@ from v2g_nodes.core.membership import LinkReport, Membership
 from v2g_nodes.core.types import Agreement, Box, EpochId, Frame, Response
 
 NO_EPOCH = EpochId(0, 0, 0)
+REPORTS_PER_SYNC = 16  # large stations send a report more at a time for each so many modules known
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,12 @@ class OptimizerSettings:
         edges: links of the station file.
         rating_kw: rating of every module of the station [kW].
         price_span_eur_per_kwh: cold price range is plus and minus this.
-        cold_every: every so many epoch periods one begins cold, to keep the figures of a cold start measured.
+        cold_every: every so many epoch periods one begins cold, to keep the figures of a cold start measured; 0 = none.
         epoch_period_s: nominal distance of two epochs [s].
         heartbeat_ns: pause between two reports [ns].
         silence_ns: a neighbour not heard for so long is dead [ns].
         resend_ns: pause before a waiting agent repeats its frame [ns].
-        sync_ns: pause between two reports while a neighbour counts on other members [ns].
+        sync_ns: pause between two reports while a neighbour's membership differs and reports are still new [ns].
         island_rule: majority | nameplate_share.
     """
 
@@ -120,13 +123,14 @@ class ModuleOptimizer:
     Args:
         settings: constants.
         incarnation: differs from that of the life before.
-        freeze: returns the own snapshot; called once per epoch, while the own module is available.
+        freeze: returns the own snapshot; called once per epoch and membership, while the own module is available.
     """
 
     def __init__(self, settings: OptimizerSettings, incarnation: int, freeze: Callable[[], Snapshot]) -> None:
         self._settings = settings
         self._freeze = freeze
         self._station_rating_kw = sum(settings.rating_kw.values())
+        self._rating_w = {k: round(1000 * kw) for k, kw in settings.rating_kw.items()}
         self.membership = Membership(
             settings.module_id, settings.edges, settings.rating_kw, incarnation, settings.silence_ns
         )
@@ -135,18 +139,27 @@ class ModuleOptimizer:
         self.agreement: Agreement | None = None
         self._agent: SupplyCurveAgent | None = None
         self._warm: tuple[int, WarmStart] | None = None
-        self._early: dict[int, Frame] = {}
+        self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
+        self._views: dict[int, int] = {}  # last fingerprint of each neighbour
+        self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
         self._report_ns = -(1 << 62)
         self._reported = False
-        self._disagree = False
-        self._pending = False
 
-    def start_epoch(self, epoch: EpochId, target_kw: float) -> bool:
-        """A newer signal: the exchange in progress ends, the next `step` begins another. False if not newer."""
-        if self.epoch != NO_EPOCH and not epoch.newer_than(self.epoch):
+    def start_epoch(self, epoch: EpochId, target_kw: float, sequence_limit: int | None = None) -> bool:
+        """A newer signal: the exchange in progress ends, the next `step` begins another. False if not newer.
+
+        An epoch beyond the limit in force, which a wrong clock made, gives way to one within.
+
+        Args:
+            epoch: of the signal.
+            target_kw: what the station owes [kW].
+            sequence_limit: see `step`.
+        """
+        wrong = _beyond(self.epoch, sequence_limit) and not _beyond(epoch, sequence_limit)
+        if self.epoch != NO_EPOCH and not (epoch.newer_than(self.epoch) or wrong):
             return False
         self.epoch, self.target_kw = epoch, target_kw
-        self._agent, self._pending, self._reported = None, True, False
+        self._agent, self._reported = None, False
         return True
 
     def step(
@@ -169,50 +182,82 @@ class ModuleOptimizer:
         outbox = Outbox()
         for report in reports:
             self._take_report(report, now_ns, sequence_limit)
-        usable = [frame for frame in frames if self._heard(frame, now_ns)]
+        usable = [frame for frame in frames if self._usable(frame, now_ns)]
         self.membership.taking_part = available
         if self.membership.update(now_ns):
-            self._agent, self._reported, self._pending = None, False, self.epoch != NO_EPOCH
+            self._agent, self._reported, self._unrest_ns = None, False, now_ns
             outbox.reports.append(self._report(now_ns))
-        if self._pending and available:
+        if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
             self._begin_agent(now_ns)
-            usable += [f for f in self._early.values() if f.epoch == self.epoch]
+            usable += self._early.values()
             self._early.clear()
         self._run_agent(usable, now_ns, outbox)
-        pause = self._settings.sync_ns if self._disagree else self._settings.heartbeat_ns
-        if now_ns - self._report_ns >= pause:
-            outbox.reports.append(self._report(now_ns))
+        differing = now_ns - self._unrest_ns < self._settings.silence_ns and not self._alike(self.membership.heard)
+        if now_ns - self._report_ns >= (self._settings.sync_ns if differing else self._settings.heartbeat_ns):
+            copies = 1 + self.membership.known // REPORTS_PER_SYNC if differing else 1
+            outbox.reports += [self._report(now_ns) for _ in range(copies)]
         return outbox
 
     def own_target_kw(self) -> float:
         """What this module's island owes of the target, by the island rule [kW]."""
-        group = self.membership.group
-        island_kw = sum(group.rating_kw.values())
-        present_kw = max(self.membership.present_rating_kw(), island_kw)
+        members = self.membership.group.members
+        present = self.membership.present.union(members)
+        island_w, present_w = (sum(self._rating_w[k] for k in ids) for ids in (members, present))
         if self._settings.island_rule == "nameplate_share":
-            return self.target_kw * island_kw / present_kw
-        lowest = min(self._settings.rating_kw)
-        owns = island_kw > present_kw / 2 or (island_kw == present_kw / 2 and lowest in group.members)
+            return self.target_kw * island_w / present_w
+        owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in members)
         return self.target_kw if owns else 0.0
 
-    def _heard(self, frame: Frame, now_ns: int) -> bool:
-        """Count the sender as alive; keep frames of an epoch this module has not begun."""
-        self.membership.hear(frame.sender, now_ns)
-        if frame.epoch != self.epoch and frame.epoch.newer_than(self.epoch) | (self.epoch == NO_EPOCH):
-            self._early[frame.sender] = frame
+    def _usable(self, frame: Frame, now_ns: int) -> bool:
+        """Count the sender as alive; keep a frame that only an agent to come can use."""
+        if frame.sender not in self.membership.neighbours:
             return False
-        return True
+        self.membership.hear(frame.sender, now_ns)
+        if frame.epoch == self.epoch:
+            early = self._agent is None or frame.membership != self._frame_tag()
+        else:
+            early = self.epoch == NO_EPOCH or frame.epoch.newer_than(self.epoch)
+        if early:
+            self._early[frame.sender] = frame
+        return not early
+
+    def _frame_tag(self) -> int:
+        """What frames carry as membership: the group's fingerprint, and in it the target they share out."""
+        return zlib.crc32(struct.pack("<If", self.membership.group.fingerprint, self.target_kw))
+
+    def _alike(self, neighbours: Sequence[int]) -> bool:
+        """Whether these neighbours have the same membership as this module."""
+        own = self.membership.group.fingerprint
+        return all(self._views.get(k) == own for k in neighbours)
+
+    def _settled(self, now_ns: int) -> bool:
+        """Whether an agent is worth beginning.
+
+        The neighbours in the group must have the same view of it. A module that hears others but is linked with
+        none is about to join them and waits for that, but not for ever: its own voice may not be heard.
+        """
+        group, own = self.membership.group, self._settings.module_id
+        if group.members == (own,):
+            return not self.membership.heard or now_ns - self._unrest_ns >= self._settings.silence_ns
+        return self._alike([a + b - own for a, b in group.edges if own in (a, b)])
 
     def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:
         if report.sender not in self.membership.neighbours:
             return
         self.membership.hear(report.sender, now_ns)
-        self.membership.take(report.link)
-        self._disagree = report.membership != self.membership.group.fingerprint
+        self.membership.take(report.link, report.sender)
+        if self._views.get(report.sender) != report.membership:
+            self._views[report.sender] = report.membership
+            self._unrest_ns = now_ns
         plausible = math.isfinite(report.target_kw) and abs(report.target_kw) <= 2 * self._station_rating_kw
-        in_time = sequence_limit is None or (sequence_limit - report.epoch.signal_sequence) % 2**32 < 2**31
-        if report.epoch != NO_EPOCH and plausible and in_time:
-            self.start_epoch(report.epoch, report.target_kw)
+        if report.epoch == NO_EPOCH or not plausible or _beyond(report.epoch, sequence_limit):
+            return
+        if report.epoch != self.epoch:
+            self.start_epoch(report.epoch, report.target_kw, sequence_limit)
+        elif _caution(report.target_kw) < _caution(self.target_kw):
+            # Two messages of one signal differed and not everyone heard both: all settle on the smaller target.
+            self.target_kw = report.target_kw
+            self._agent, self._reported = None, False
 
     def _begin_agent(self, now_ns: int) -> None:
         """Freeze the snapshot and build the agent."""
@@ -227,13 +272,13 @@ class ModuleOptimizer:
             self._settings.price_span_eur_per_kwh,
         )
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint and not self._forced_cold() else None
-        self._agent = SupplyCurveAgent(problem, group, warm, self._settings.resend_ns)
+        shown = replace(group, fingerprint=self._frame_tag())
+        self._agent = SupplyCurveAgent(problem, shown, warm, self._settings.resend_ns)
         self._frozen = (group, snapshot, warm, now_ns)
-        self._pending = False
 
     def _forced_cold(self) -> bool:
         period = int(self.epoch.signal_sequence / (10 * self._settings.epoch_period_s))
-        return period % self._settings.cold_every == 0
+        return self._settings.cold_every > 0 and period % self._settings.cold_every == 0
 
     def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
         agent = self._agent
@@ -266,3 +311,13 @@ class ModuleOptimizer:
             agreed=self._reported,
             link=self.membership.next_report(),
         )
+
+
+def _beyond(epoch: EpochId, sequence_limit: int | None) -> bool:
+    """Whether an epoch's signal time lies after the limit (modulo 2^32)."""
+    return sequence_limit is not None and 0 < (epoch.signal_sequence - sequence_limit) % 2**32 < 2**31
+
+
+def _caution(target_kw: float) -> tuple[float, float]:
+    """Order of targets: the smaller power first, charging before discharging."""
+    return abs(target_kw), target_kw

@@ -67,7 +67,7 @@ class Frame:
     Args:
         sender: module id of the sender.
         epoch: the agreement this round belongs to.
-        membership: fingerprint of members and links counted on.
+        membership: fingerprint of members, links and target counted on.
         round: counts over all passes of the epoch, from 0.
         bracket: tag of the price grid the epoch began with.
         exponent: `values` are integers times 2**exponent.

@@ -22,7 +22,7 @@ class Group:
         members: module ids, ascending.
         edges: undirected live links (i, j), i < j, ascending; the graph is connected.
         rating_kw: power rating of each member [kW], by id; bounds |p_i|.
-        fingerprint: 16-bit name of members, links and incarnations.
+        fingerprint: 32-bit name of the link reports behind members and links (core/membership.py).
     """
 
     members: tuple[int, ...]
