@@ -158,7 +158,7 @@ def laplacian_spectrum(neighbours: Adjacency) -> FloatArray:
         laplacian[index[k], index[k]] = len(neighbours[k])
         for j in neighbours[k]:
             laplacian[index[k], index[j]] = -1.0
-    return np.linalg.eigvalsh(laplacian)
+    return np.linalg.eigvalsh(laplacian).astype(np.float64)
 
 
 def second_eigenvalue(weights: FloatArray) -> float:

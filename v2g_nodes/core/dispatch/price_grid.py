@@ -66,7 +66,8 @@ def warm_prices(warm: WarmStart, span: float, target_kw: float) -> FloatArray | 
         return None
     guess = guess_price(prices, totals_kw, crossing)
     tight = (0.03 * cell + 1e-4 * span) * np.array(_WARM_TIGHT)
-    steps = np.concatenate([tight, np.maximum(span * np.array(_WARM_WIDE), tight[-1] * np.array([1.5, 2.0]))])
+    wide = np.maximum(span * np.array(_WARM_WIDE), tight[-1] * np.array([1.5, 2.0]))
+    steps: FloatArray = np.concatenate([tight, wide])
     return np.concatenate([[-math.inf], guess - steps[::-1], guess + steps, [math.inf]])
 
 
@@ -138,7 +139,10 @@ def guess_price(prices: FloatArray, totals_kw: FloatArray, crossing: Crossing) -
 
 
 def finite_prices(prices: FloatArray, span: float) -> FloatArray:
-    """The prices with infinite ends put just outside the others and at least at the span, shape (k,)."""
-    low = min(-span, float(prices[1]) - 1e-6 * span)
-    high = max(span, float(prices[-2]) + 1e-6 * span)
-    return np.concatenate([[low], prices[1:-1], [high]]) if math.isinf(prices[0]) else prices
+    """The prices with an infinite end put just outside the others and at least at the span, shape (k,)."""
+    low, high = float(prices[0]), float(prices[-1])
+    if math.isinf(low):
+        low = min(-span, float(prices[1]) - 1e-6 * span)
+    if math.isinf(high):
+        high = max(span, float(prices[-2]) + 1e-6 * span)
+    return np.concatenate([[low], prices[1:-1], [high]])

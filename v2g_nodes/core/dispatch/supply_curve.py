@@ -2,11 +2,12 @@
 
 Recursion. Each module offers its best responses p_i(x_k) at ten prices x_k common to all; an exact sum over the
 group (core/averaging.py) gives the station's supply S_k = sum_i p_i(x_k). The target T lies in one cell,
-S_k <= T <= S_{k+1}. A second pass divides that cell by ten prices of its own. Then, with t = (T - S_k) / (S_{k+1} - S_k),
+S_k <= T <= S_{k+1}. A second pass divides that cell by ten prices of its own. Then, with
+t = (T - S_k) / (S_{k+1} - S_k),
 
     p_i = (1 - t) p_i(x_k) + t p_i(x_{k+1}),      lambda = (1 - t) x_k + t x_{k+1}.
 
-The sum of the p_i is T by construction and each lies in its box, being between two feasible powers. The first
+The sum of the p_i is T by construction and each lies between two feasible powers, so in its box. The first
 and last price of the first pass are minus and plus infinity: they ask for the ends of the boxes, so a target
 that can't be met is noticed and clipped by all alike.
 
@@ -17,8 +18,11 @@ close around the expected price, ends after one pass when the bound is small eno
 Convergence. One or two passes of as many rounds as the graph is wide: exact, no step size, no iteration. The
 cost pieces must be convex, nothing else; a jump in a response is divided like any other cell.
 
-Numbers on the wire are integers with a common exponent. The second pass sends what the first one rounded away
-on top, so rounding never adds up: the error left is half a unit of the fine scale per member.
+Numbers on the wire are integers with a common exponent, and the p_i above are the rounded ones, so their sum is T
+all the same. Only a module that does not move within the cell, as at an end of its box, stays exactly there; members
+round at offsets spread over one unit, so that even then the errors of equal modules cancel. The second pass sends
+what the first one rounded away on top, and its cell reaches over the neighbouring one where the first pass can't
+tell in which of the two the target lies.
 
 Source: DERIVED from the dual of the allocation problem (its dual function is the integral of T - S(lambda)).
 """
@@ -63,6 +67,7 @@ class SupplyCurveAgent:
     def __init__(self, problem: LocalProblem, group: Group, warm: WarmStart | None, resend_ns: int) -> None:
         self._problem = problem
         self._members = len(group.members)
+        self._offset = (1 + group.members.index(problem.module_id)) * _GOLDEN % 1.0
         self._rating_kw = sum(group.rating_kw[k] for k in group.members)
         self._plan = sum_plan(group.members, group.edges)
         self._warm = warm
@@ -120,7 +125,7 @@ class SupplyCurveAgent:
         self._prices = prices
         self._exponent = exponent
         self._offers_kw = self._problem.response(prices)
-        self._units = np.rint((self._offers_kw - self._base_kw) / 2.0**exponent).astype(np.int64)
+        self._units = np.floor((self._offers_kw - self._base_kw) / 2.0**exponent + self._offset).astype(np.int64)
         self._sum = BallSum(self._plan, self._problem.module_id, self._units)
         self._posted = False
 
@@ -152,17 +157,31 @@ class SupplyCurveAgent:
             self._clipped_kw = crossing.clipped_target_kw
             if not self._good_enough(prices, totals_kw, crossing):
                 self._pass = 1
-                self._curve = (np.delete(prices, [k, k + 1]), np.delete(totals_kw, [k, k + 1]))
-                self._base_kw = unit_kw * float(self._units[k])
-                self._base_total_kw = unit_kw * float(total_units[k])
-                left_kw = float(totals_kw[k + 1] - totals_kw[k]) + self._members * unit_kw
-                inner = refined_prices(float(prices[k]), float(prices[k + 1]), guess_price(prices, totals_kw, crossing))
-                inner[[0, -1]] = self._prices[[k, k + 1]]
+                low, high = self._bracket(totals_kw, k, unit_kw * self._members)
+                inside = slice(low, high + 1)
+                self._curve = (np.delete(prices, inside), np.delete(totals_kw, inside))
+                self._base_kw = unit_kw * float(self._units[low])
+                self._base_total_kw = unit_kw * float(total_units[low])
+                left_kw = float(totals_kw[high] - totals_kw[low]) + self._members * unit_kw
+                guess = guess_price(prices, totals_kw, crossing)
+                inner = refined_prices(float(prices[low]), float(prices[high]), guess)
+                inner[[0, -1]] = self._prices[[low, high]]
                 self._begin_pass(inner, _exponent(left_kw, self._members))
                 return
         price = float((1 - share) * prices[k] + share * prices[k + 1])
-        power_kw = float((1 - share) * self._offers_kw[k] + share * self._offers_kw[k + 1])
+        power_kw = float(self._offers_kw[k])
+        if power_kw != self._offers_kw[k + 1]:
+            power_kw = self._base_kw + unit_kw * float((1 - share) * self._units[k] + share * self._units[k + 1])
         self._finish(price, power_kw, self._warm_start(prices, totals_kw))
+
+    def _bracket(self, totals_kw: FloatArray, cell: int, error_kw: float) -> tuple[int, int]:
+        """First and last price of the cell, wider by a cell on a side whose total may be wrong about the target."""
+        low, high, target_kw = cell, cell + 1, self._problem.target_kw
+        if low > 0 and target_kw - totals_kw[low] < error_kw:
+            low -= 1
+        if high < len(totals_kw) - 1 and totals_kw[high] - target_kw < error_kw:
+            high += 1
+        return low, high
 
     def _warm_start(self, prices: FloatArray, totals_kw: FloatArray) -> WarmStart:
         """Both passes' points as one curve."""
@@ -202,6 +221,7 @@ class SupplyCurveAgent:
         self.warm_start = warm_start
 
 
+_GOLDEN = 0.6180339887498949  # multiples of the golden ratio modulo 1 spread evenly over any run of members
 _COST_FLOOR = 0.002  # 2 % of the cost at full rating, which is about a tenth of span times rating or more
 
 
