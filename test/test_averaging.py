@@ -54,7 +54,7 @@ def test_sums_and_rounds_on_named_topologies(topology: str, n: int) -> None:
         assert plan.rounds == diameter(neighbours)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_sums_and_rounds_on_random_graphs(n: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -18,6 +18,7 @@ from v2g_nodes.sim.random_graph import random_edges
 EPOCH = EpochId(100, 1, 1)
 MEMBERSHIP = 77
 RESEND_NS = 10
+WHIMS = ["lose", "lose", "repeat", "deliver", "wait"]
 
 
 def exchange(module_id: int = 1, neighbours: tuple[int, ...] = (2, 3)) -> Exchange:
@@ -96,7 +97,7 @@ class Mail:
 @given(
     st.integers(1, 9),
     st.integers(0, 2**32 - 1),
-    st.lists(st.tuples(st.sampled_from(["lose", "lose", "repeat", "deliver", "wait"]), st.integers(0, 999)), max_size=60),
+    st.lists(st.tuples(st.sampled_from(WHIMS), st.integers(0, 999)), max_size=60),
 )
 def test_any_schedule_that_is_fair_in_the_end_gives_the_same_totals(
     n: int, seed: int, schedule: list[tuple[str, int]]

@@ -120,6 +120,7 @@ def test_a_disconnected_graph_is_refused_with_its_parts() -> None:
     check_connected((), ())
 
 
+@settings(deadline=None)
 @given(connected_graphs())
 def test_spanning_tree(graph: tuple[tuple[int, ...], Edges]) -> None:
     ids, edges = graph
@@ -141,6 +142,7 @@ def test_spanning_tree_of_a_mesh_is_rooted_in_its_centre() -> None:
     assert diameter(tree) == 4
 
 
+@settings(deadline=None)
 @given(connected_graphs())
 def test_metropolis_weights_are_doubly_stochastic(graph: tuple[tuple[int, ...], Edges]) -> None:
     ids, edges = graph
@@ -179,7 +181,7 @@ def test_second_eigenvalue_of_one_module_and_of_a_bus() -> None:
     assert second_eigenvalue(metropolis_weights(named("bus", 6))) == pytest.approx(0.0, abs=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(connected_graphs())
 def test_laplacian_spectrum(graph: tuple[tuple[int, ...], Edges]) -> None:
     ids, edges = graph
