@@ -28,7 +28,7 @@ STEP_S = 2.0  # one step per epoch (dispatch.epoch_period_s)
 STEP_PU = (0.25, 0.45)  # up and down in turn: as far as the ramp lets modules follow from one epoch to the next
 MARGIN_S = 120.0  # of the step recording before the start and after the end
 FLOOR_S = 3.0  # each time for ring and timers
-EPOCH_MUST, JITTER_MUST, LATENCY_MUST_MS, BYTES_MUST = 2.5, 3.0, 100.0, 64  # DESIGN section 5
+EPOCH_MUST, JITTER_MUST, LATENCY_MUST_MS, BYTES_MUST = 2.5, 3.0, 100.0, 64
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Floor:
     Args:
         round_ms: median round of a ring without computation [ms].
         hop_p99_ms: 99th percentile from publishing to callback [ms].
-        timer_p99_ms: 99th percentile of the lateness of bare 200 Hz timers [ms].
+        timer_p99_ms: 99th percentile of the lateness of bare 200 Hz timers, in the class droop runs in here [ms].
     """
 
     round_ms: float
@@ -72,12 +72,17 @@ def bench_station(
         after = _measure(plan, modules, "after")
     floor = Floor(*((a + b) / 2.0 for a, b in (
         (before.round_ms_median, after.round_ms_median), (before.hop_ms_p99, after.hop_ms_p99),
-        (before.timer_jitter_ms_p99, after.timer_jitter_ms_p99))))  # fmt: skip
+        (_timer_p99_ms(before), _timer_p99_ms(after)))))  # fmt: skip
     figures = compare(result.figures, floor)
     if json is None:
         Console().print(comparison_table(figures))
     emit(figures, json, f"station of {modules} modules under steps")
     raise typer.Exit(0 if result.ok else 1)
+
+
+def _timer_p99_ms(floor: TransportFloor) -> float:
+    real_time = floor.timer_jitter_real_time_ms_p99
+    return floor.timer_jitter_ms_p99 if real_time is None else real_time
 
 
 def write_steps(path: Path, duration_s: float, seed: int) -> None:

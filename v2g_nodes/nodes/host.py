@@ -35,7 +35,7 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
-from v2g_nodes.nodes.priority import claim_real_time
+from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, claim_real_time
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 
@@ -48,6 +48,8 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "station_monitor": StationMonitorNode,
     "plant": PlantNode,
 }
+
+PRIORITIES = {"droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY}
 
 
 class Host:
@@ -99,8 +101,9 @@ class Host:
             InputError: unknown kind or a parameter that can't be used.
             StartupError: a node refuses a transition.
         """
-        if any(spec["kind"] == "droop" for spec in nodes) and not claim_real_time():
-            events.emit("note", text="real-time scheduling is not permitted here; droop runs at normal priority")
+        wanted = max((PRIORITIES.get(spec["kind"], 0) for spec in nodes), default=0)
+        if wanted and not claim_real_time(wanted):
+            events.emit("note", text="real-time scheduling is not permitted here; control runs at normal priority")
         for spec in nodes:
             self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
         self._drop_placeholder()

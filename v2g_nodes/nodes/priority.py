@@ -7,20 +7,30 @@ ticking thread alone in it, a callback of another thread that holds the interpre
 from __future__ import annotations
 
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
-# The lowest one is above every normal process, and below whatever the owner of the machine has put in this class.
-REAL_TIME_PRIORITY = 1
+# The lowest ones are above every normal process, and below whatever the owner of the machine has put in this class.
+# Within one priority nobody is preempted: optimizers that exchange rounds run each message to its end.
+OPTIMIZER_PRIORITY = 1
+DROOP_PRIORITY = 2
+# Processor time without a sleep after which the kernel ends a real-time process: one that never sleeps would take a core.
+RUNAWAY_S = 2.0
 
 
-def claim_real_time() -> bool:
+def claim_real_time(priority: int) -> bool:
     """Put every thread of this process, and those it starts from now on, into the real-time class (SCHED_FIFO).
+
+    Args:
+        priority: DROOP_PRIORITY or OPTIMIZER_PRIORITY.
 
     Returns:
         False when the machine does not permit it (no CAP_SYS_NICE and no `rtprio` limit); then nothing changes.
     """
-    parameters = os.sched_param(REAL_TIME_PRIORITY)
+    parameters = os.sched_param(priority)
+    runaway_us = round(RUNAWAY_S * 1e6)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (runaway_us, runaway_us))
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, parameters)
     except OSError:  # not permitted, or not possible in this container

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2g_nodes.bringup_dds import check_loopback
-from v2g_nodes.nodes.priority import claim_real_time
+from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, claim_real_time
 from v2g_nodes.nodes.ticker import Tick, Ticker
 
 NS_PER_MS = 1_000_000
@@ -280,9 +280,10 @@ class RingProcess:
 
 
 def run_ring() -> int:
-    """A ring process; does not return."""
+    """A ring process, in the class in which optimizers run here; does not return."""
     from v2g_nodes.nodes.spin import leave
 
+    claim_real_time(OPTIMIZER_PRIORITY)
     exit_code = 1
     try:
         exit_code = RingProcess().run()
@@ -297,7 +298,7 @@ def run_ticker() -> int:
     window = json.loads(sys.stdin.readline() or '{"end_ns": 0}')
     half_s = (window["end_ns"] - time.monotonic_ns()) / 2e9
     result: dict[str, object] = {"lateness_ms": _tick_for(half_s)}
-    if claim_real_time():
+    if claim_real_time(DROOP_PRIORITY):
         result["lateness_real_time_ms"] = _tick_for(half_s)
     _answer(result)
     return 0
