@@ -48,6 +48,19 @@ def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
     return wishes
 
 
+def report(wishes: dict[str, Any]) -> None:
+    """Figures and series as the monitor gives them; FAKE_FIGURES lays others over them."""
+    figures = {
+        "epochs": 3, "members": len(wishes.get("module_ids", ())), "gap_max": 1e-5, "balance_error_kw_max": 1e-6,
+        "constraint_violations": 0, "gate_clips": 0, "text": "x" * wishes.get("long", 0),
+    } | json.loads(os.environ.get("FAKE_FIGURES", "{}"))  # fmt: skip
+    if wishes.get("series_file"):
+        note(f"links {len(wishes['links'])}")
+        series = {"time_s": [1.0, 2.0], "clipped_target_kw": [1.0, None], "frequency_hz": [49.9, 50.0]}
+        Path(wishes["series_file"]).write_text(json.dumps(series))
+    emit("summary", summary=figures)
+
+
 def main() -> None:
     note("start")
     if NAME == "spare" and os.environ.get("FAKE_SPARE_DIES"):
@@ -64,7 +77,7 @@ def main() -> None:
         if request["cmd"] == "scout":
             emit("scout", found=json.loads(os.environ.get("FAKE_FOUND", "[]")))
         elif request["cmd"] == "report":
-            emit("summary", summary={"epochs": 3, "text": "x" * wishes.get("long", 0)})
+            report(wishes)
         elif request["cmd"] == "stop":
             break
     while wishes.get("deaf"):

@@ -87,7 +87,7 @@ def panel_svg(panel: Panel, series: Series) -> str:
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         _fill(panel, figure.subplots(), series)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

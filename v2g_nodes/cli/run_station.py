@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from v2g_nodes.bringup import (
     Overrides,
     Parameter,
@@ -29,7 +27,7 @@ from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.cli.supervisor import Supervisor
 from v2g_nodes.cli.verdict import ordered, verdict
-from v2g_nodes.cli.view import View
+from v2g_nodes.cli.view import PatientConsole, View
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.graph import adjacency, diameter
 from v2g_nodes.station import Station, module_type, station_edges
@@ -94,7 +92,7 @@ def run_station(options: RunOptions) -> RunResult:
         plan = _tell_monitor(plan, folder / "series.json")
         environment = {**os.environ, **node_environment(plan.station, os.environ)}
         ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.station.modules}
-        console = Console(stderr=True, highlight=False)  # standard output belongs to the JSON
+        console = PatientConsole(stderr=True, highlight=False)  # standard output belongs to the JSON
         view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)
         logs = Logs(console, None if options.keep is None else options.keep / "logs", options.verbose)
         try:

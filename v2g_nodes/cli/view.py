@@ -17,6 +17,14 @@ from v2g_nodes.cli.processes import Event
 STEP_S = 0.1  # the spinner turns this often
 
 
+class PatientConsole(Console):
+    """A console that falls silent when nobody reads it any more, where rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader of the pipe is gone."""
+        self.quiet = True
+
+
 class View:
     """Shows a run; a context manager. Goes silent when the terminal goes away, the run does not care.
 
