@@ -15,7 +15,7 @@ from pathlib import Path
 # Within one priority nobody is preempted: optimizers that exchange rounds run each message to its end.
 OPTIMIZER_PRIORITY = 1
 DROOP_PRIORITY = 2
-# Processor time without a sleep after which the kernel ends a real-time process: one that never sleeps would take a core.
+# Processor time without a sleep after which the kernel ends a real-time process, which could otherwise keep a core.
 RUNAWAY_S = 2.0
 
 

@@ -36,13 +36,13 @@ class TransportFloor:
     Args:
         modules: modules of the ring, and bare tickers.
         processes: processes the modules were spread over.
-        round_ms_median: time of a round of the ring, without a pause between rounds.
+        round_ms_median: time of a round of the ring, without a pause between rounds, in the optimizers' class.
         round_ms_p99: 99th percentile of the same.
         hop_ms_p99: from publishing to the neighbour's callback, in the same rounds.
         timer_jitter_ms_p99: lateness of bare 200 Hz tickers, one process per module, at normal priority.
         hop_ms_median: median of the hops.
         burst_round_ms_median: time of a round in a burst of ten after a signal to all, with a pause between bursts.
-        timer_jitter_real_time_ms_p99: lateness of the same tickers in the real-time class; None if not permitted.
+        timer_jitter_real_time_ms_p99: lateness of the same tickers in the class of droop; None if not permitted.
         resends: frames sent again because nothing came for 25 ms.
         unfinished_bursts: modules that were in the middle of a burst at the end.
     """
