@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -11,25 +13,32 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
-from v2g_nodes.core.errors import V2gError
-from v2g_nodes.nodes.parameters import declare
+from v2g_nodes.core.errors import InputError, V2gError
+from v2g_nodes.nodes.parameters import RunParameters, declare
 from v2g_nodes.nodes.streams import Stream
 
-P = TypeVar("P")
+P = TypeVar("P", bound=RunParameters)
+Entity: TypeAlias = Publisher | Subscription | Timer
 NS_PER_S = 1_000_000_000
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
     """A lifecycle node with declared parameters and streams of the table.
 
-    A sub-class sets `PARAMETERS` and overrides `configure`, `activate`, `deactivate`.
+    A sub-class sets `PARAMETERS` and overrides `configure`, `activate`, `deactivate`, `cleanup`. What it makes with
+    `publisher`, `listen` and `every` goes with the step it was made in: all of `activate` and later on deactivation,
+    all of `configure` on cleanup.
 
     Args:
         name: node name.
         namespace: `/` or `/ek3_NN`.
         overrides: values of parameters.
         context: rclpy context.
+
+    Raises:
+        InputError: a parameter that can't be used.
     """
 
     PARAMETERS: type[P]
@@ -45,8 +54,14 @@ class ManagedNode(LifecycleNode, Generic[P]):
         )
         self.active = False
         self.problem = ""  # why the last transition failed
+        self._made_to_configure: list[Entity] = []
+        self._made_to_act: list[Entity] = []
+        self._made = self._made_to_configure
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # of agents and time-outs
         self.p: P = declare(self, self.PARAMETERS)
+        if self.p.speed != 1.0 and not self.get_parameter("use_sim_time").value:
+            raise InputError(f"{self.get_fully_qualified_name()}: speed is {self.p.speed}, "
+                             "allowed without use_sim_time is 1.0")
 
     def configure(self) -> None:
         """Build what the node needs; raise a V2gError to refuse."""
@@ -57,61 +72,107 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def deactivate(self) -> None:
         """Stop acting, leaving things safe."""
 
+    def cleanup(self) -> None:
+        """Let go of what `configure` opened, besides publishers, subscriptions and timers."""
+
     def publisher(self, stream: Stream) -> Publisher:
         """Publisher of a stream of this node."""
-        return self.create_publisher(stream.message, stream.topic, stream.qos)
+        entity = self.create_publisher(stream.message, stream.topic, stream.qos)
+        self._made.append(entity)
+        return entity
 
     def listen(self, stream: Stream, callback: Callable[..., None], namespace: str = "") -> Subscription:
         """Subscribe to a stream, of another namespace if given."""
         topic = f"{namespace}/{stream.topic}" if namespace and not stream.topic.startswith("/") else stream.topic
-        return self.create_subscription(stream.message, topic, callback, stream.qos)
+        entity = self.create_subscription(stream.message, topic, callback, stream.qos)
+        self._made.append(entity)
+        return entity
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Timer on the steady clock [s]."""
+        entity = self.create_timer(period_s, callback, clock=self.steady_clock)
+        self._made.append(entity)
+        return entity
 
     def now_s(self) -> float:
-        """ROS time [s]: the clock of laws."""
+        """ROS time [s]: the clock of stamps and epochs, the same at all nodes; 0 before the first simulated time."""
         return self.get_clock().now().nanoseconds / NS_PER_S
+
+    def law_s(self) -> float:
+        """Clock of laws [s]: ROS time where it is simulated, else the steady one, which never steps."""
+        return self.now_s() if self.get_clock().ros_time_is_active else time.monotonic()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        return self._transition(self.configure)
+        self._made = self._made_to_configure
+        result = self._transition(self.configure)
+        if result is TransitionCallbackReturn.FAILURE:
+            self._destroy(self._made_to_configure)
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
+        self._made = self._made_to_act
         result = self._transition(self.activate)
-        if result is TransitionCallbackReturn.SUCCESS:
-            self.active = True
-            return super().on_activate(state)
+        if result is TransitionCallbackReturn.FAILURE:
+            self._destroy(self._made_to_act)
+        self.active = result is TransitionCallbackReturn.SUCCESS
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle callback."""
+        """Lifecycle callback: stops whatever goes wrong on the way."""
         self.active = False
         self._transition(self.deactivate)
-        return super().on_deactivate(state)
+        self._destroy(self._made_to_act)
+        return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: back to unconfigured, everything the node made is gone."""
-        for item in [*self.subscriptions]:
-            if not item.topic_name.endswith("/parameter_events") and item.topic_name != "/clock":
-                self.destroy_subscription(item)
-        for item in [*self.timers]:
-            self.destroy_timer(item)
+        self._transition(self.cleanup)
+        self._destroy(self._made_to_configure)
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle callback."""
+        """Lifecycle callback: whatever the state was, nothing is left."""
         if self.active:
-            self.active = False
-            self._transition(self.deactivate)
+            self.on_deactivate(state)
+        if state.label != "unconfigured":
+            self.on_cleanup(state)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback after an unexpected error in a transition: back to unconfigured."""
+        self.active = False
+        problem = self.problem
+        self._transition(self.cleanup)
+        self.problem = problem
+        self._destroy(self._made_to_act)
+        self._destroy(self._made_to_configure)
         return TransitionCallbackReturn.SUCCESS
 
     def _transition(self, action: Callable[[], None]) -> TransitionCallbackReturn:
+        self.problem = ""
         try:
             action()
         except V2gError as error:
             self.problem = str(error)
             self.get_logger().error(self.problem)
             return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
+            self.problem = f"{type(error).__name__}: {error}"
+            self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
+
+    def _destroy(self, made: list[Entity]) -> None:
+        for entity in reversed(made):
+            if isinstance(entity, Timer):
+                self.destroy_timer(entity)
+            elif isinstance(entity, Subscription):
+                self.destroy_subscription(entity)
+            else:
+                self.destroy_publisher(entity)
+        made.clear()
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - rclpy takes any parameter value

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 
 from v2g_nodes.msg import (
@@ -69,6 +70,7 @@ APPLIED = Stream("applied", Applied, "on change up to 20 Hz, at least 5 Hz", 1.0
 STATUS = Stream("status", ModuleStatus, "2 Hz and on change", 3.0, depth=5)
 STATION_STATUS = Stream("/station/status", StationStatus, "per epoch", 0.0)
 DECISION_RECORD = Stream("decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, depth=50)
+CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
 E_STOP = Stream("/e_stop", Bool, "on demand; true latches SAFE", 0.0, reliable=True, latched=True, depth=1)
 
 STREAMS = (
@@ -83,5 +85,6 @@ STREAMS = (
     STATUS,
     STATION_STATUS,
     DECISION_RECORD,
+    CLOCK,
     E_STOP,
 )
