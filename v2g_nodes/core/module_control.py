@@ -12,7 +12,7 @@ from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
 from v2g_nodes.core.types import Box
 
 FLOWING_KW = 0.02  # kW, below it power counts as none (resolution of the meter)
-LIMITS_STEP_S = 1.0  # s, charge can't run past its limits within this time; far longer than a tick
+LIMITS_STEP_S = 1.0  # s, charge can't run past its limits within this time; far longer than a tick in real time
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,13 @@ class ModuleControl:
         rating: what the module is built for.
         max_kw: cap for commissioning [kW], both directions.
         armed: energising is allowed from the start (simulation).
+        longest_tick_s: longest law time between two calls of `observe` [s].
     """
 
-    def __init__(self, rating: ModuleRating, max_kw: float, armed: bool) -> None:
+    def __init__(self, rating: ModuleRating, max_kw: float, armed: bool, longest_tick_s: float = 0.0) -> None:
         self._rating = rating
         self._max_kw = max_kw
+        self._limits_step_s = max(LIMITS_STEP_S, longest_tick_s)
         self.armed = armed
         self.e_stop = False
         self.mode = Mode.OFF
@@ -62,8 +64,12 @@ class ModuleControl:
         self._reset = False
 
     def resume(self, power_kw: float) -> None:
-        """Continue from the power that flows (start, restart)."""
+        """Continue from the power that the hardware steers to (start, restart, its own ramp to zero)."""
         self.setpoint_kw = power_kw
+
+    def switch_off(self) -> None:
+        """Nobody commands any more."""
+        self.mode, self.limits, self.due_kw = Mode.OFF, ZERO_BOX, math.inf
 
     def arm(self) -> None:
         """Allow energising and leave SAFE or FAULT, if the cause is gone."""
@@ -88,6 +94,11 @@ class ModuleControl:
         """Whether power may flow."""
         return self.mode in ENERGISED
 
+    def towards_zero_kw(self, dt_s: float) -> float:
+        """Request of who has to stop: one tick towards zero within the ramp [kW]."""
+        reach_kw = self._rating.ramp_kw_per_s * dt_s
+        return self.setpoint_kw - min(max(self.setpoint_kw, -reach_kw), reach_kw)
+
     def observe(self, seen: Observation, signal_valid: bool) -> None:
         """Renew limits and mode from what the backend reports; at every tick, as limits close along braking curves.
 
@@ -97,7 +108,8 @@ class ModuleControl:
         rating, cap = self._rating, self._max_kw
         undue = replace(seen.vehicle, energy_due_kwh=0.0)
         hard = hard_limits(
-            rating, seen.soc, seen.temperature_c, undue, seen.time_s, ambient_c=seen.ambient_c, step_s=LIMITS_STEP_S
+            rating, seen.soc, seen.temperature_c, undue, seen.time_s,
+            ambient_c=seen.ambient_c, step_s=self._limits_step_s,
         )
         self.limits = Box(max(hard.low_kw, -cap), min(hard.high_kw, cap))
         self.due_kw = math.inf
@@ -133,5 +145,3 @@ class ModuleControl:
         self.gate_clips += result.clipped and self.energised
         self.forced_steps += result.forced_step
         return result
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +23,11 @@ class Backend(Protocol):
     def reset_fault(self) -> None:
         """Clear a trip whose cause is gone."""
 
-    def save(self) -> None:
-        """Keep what must survive a restart of the process; nothing for real hardware."""
+    def checkpoint(self) -> Callable[[], None]:
+        """Freeze what must survive a restart of the process; the call returned keeps it and may take its time.
+
+        Nothing for real hardware. The call raises OSError where it can't be kept.
+        """
 
 
 class SimulatedModule:
@@ -33,16 +36,21 @@ class SimulatedModule:
     Args:
         plant: the module.
         state_file: where its state is kept; empty = nowhere.
+        speed: law seconds per wall second; the plant lives through the time it was away for.
 
     Raises:
-        InputError: the file holds something else.
+        InputError: the file holds something else or can't be read.
     """
 
-    def __init__(self, plant: Ek3Plant, state_file: str) -> None:
+    def __init__(self, plant: Ek3Plant, state_file: str, speed: float = 1.0) -> None:
         self._plant = plant
         self._file = Path(state_file) if state_file else None
+        self._speed = speed
         if self._file and self._file.exists():
-            plant.from_state(self._file.read_text(encoding="utf-8"), time.time())
+            try:
+                plant.from_state(self._file.read_text(encoding="utf-8"), self._clock_s())
+            except (OSError, InputError) as error:
+                raise InputError(f"state_file {self._file}: {error}") from error
 
     def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
         """See Backend."""
@@ -56,12 +64,21 @@ class SimulatedModule:
         """See Backend."""
         self._plant.reset_fault()
 
-    def save(self) -> None:
+    def checkpoint(self) -> Callable[[], None]:
         """See Backend: written beside and renamed, so a killed process leaves the old or the new, never half."""
-        if self._file:
-            partial = self._file.with_suffix(".part")
-            partial.write_text(self._plant.to_state(time.time()), encoding="utf-8")
-            partial.replace(self._file)
+        file, text = self._file, self._plant.to_state(self._clock_s())
+
+        def keep() -> None:
+            if file:
+                partial = file.with_suffix(".part")
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(file)
+
+        return keep
+
+    def _clock_s(self) -> float:
+        """A clock that goes on while the process is down, as fast as law time [s]."""
+        return time.time() * self._speed
 
 
 def open_backend(kind: str, parameters: Mapping[str, Any]) -> Backend:
@@ -72,4 +89,4 @@ def open_backend(kind: str, parameters: Mapping[str, Any]) -> Backend:
     """
     if kind != "sim":
         raise InputError(f"backend is {kind!r}, allowed sim")
-    return SimulatedModule(build_plant(parameters), parameters["state_file"])
+    return SimulatedModule(build_plant(parameters), parameters["state_file"], parameters["speed"])

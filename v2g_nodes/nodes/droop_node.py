@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from array import array
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.droop_control import DroopControl, DroopInputs
-from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.core.freshness import SourceChoice
+from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.msg import BaseSetpoint, DecisionRecord, GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
@@ -51,22 +53,23 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._control = DroopControl(law, p.ramp_kw_per_s, p.signal_hold_s)
         self._sources = SourceChoice(round(p.signal_hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
-        self._ticks: list[tuple[Any, ...]] = []
-        self._latencies_ns: list[int] = []
+        # filled by the ticker, emptied by the executor, so nothing is lost between them
+        self._ticks: deque[tuple[Any, ...]] = deque()
+        self._latencies_ns: deque[int] = deque()
         self._record_out = self.publisher(streams.DECISION_RECORD)
 
     def activate(self) -> None:
-        """Begin to tick from the power that flows."""
-        self._control.reset(self._module.control.setpoint_kw)
+        """Begin to tick; the first tick goes on from the power that flows."""
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.BASE_SETPOINT, self._on_base)
-        self.create_timer(RECORD_S, self._publish_record, clock=self.steady_clock)
+        self.every(RECORD_S, self._on_record)
         self._ticker = Ticker(self.p.rate_hz, self._on_tick, name=f"droop_{self.p.module_id:02d}")
         self._ticker.start()
 
     def deactivate(self) -> None:
         """Stop ticking; the module ramps to zero by itself."""
         self._ticker.stop()
+        self._on_record()
 
     def _on_signal(self, message: GridSignal, info: dict[str, Any]) -> None:
         now_ns = time.monotonic_ns()
@@ -78,27 +81,35 @@ class DroopNode(ManagedNode[DroopParameters]):
             return
         best = self._sources.best(now_ns)
         if best is not None and best.source_id == message.source_id:
-            self._control.set_frequency(message.frequency_hz, self.now_s())
+            self._control.set_frequency(message.frequency_hz, self._module.law_s())
             self._arrival_ns = info["source_timestamp"]
             self._ticker.wake()
 
     def _on_base(self, message: BaseSetpoint) -> None:
-        self._control.set_base(message.power_kw, convert.to_seconds(message.valid_until))
+        # The stamp counts in ROS time, the law in its own: what is left of the validity goes over.
+        left_s = convert.to_seconds(message.valid_until) - self._module.now_s()
+        self._control.set_base(message.power_kw, self._module.law_s() + left_s)
         self._ticker.wake()
 
     def _on_tick(self, tick: Tick) -> None:
-        module, now_s = self._module, self.now_s()
-        control = module.control
         arrival_ns, self._arrival_ns = self._arrival_ns, 0
-        module.signal_age_s = self._control.signal_age_s(now_s)
-        inputs = self._control.inputs(now_s, control.energised, control.limits, control.due_kw, control.setpoint_kw)
-        if inputs.dt_s <= 0.0:
+        inputs: DroopInputs | None = None
+
+        def request(control: ModuleControl, now_s: float, dt_s: float) -> float:
+            nonlocal inputs
+            self._module.signal_age_s = self._control.signal_age_s(now_s)
+            self._module.droop_overruns = self._ticker.overruns
+            inputs = self._control.inputs(
+                now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw
+            )
+            return self._control.decide(inputs)
+
+        applied_kw = self._module.drive(request)
+        if applied_kw is None or inputs is None:
             return
-        applied_kw = module.drive(self._control.decide(inputs), inputs.dt_s)
         if arrival_ns:
             self._latencies_ns.append(time.time_ns() - arrival_ns)
         self._note(tick, inputs, applied_kw)
-        module.droop_overruns = self._ticker.overruns
 
     def _note(self, tick: Tick, inputs: DroopInputs, applied_kw: float) -> None:
         lateness_ns = -1 if tick.lateness_ns is None else tick.lateness_ns
@@ -108,9 +119,11 @@ class DroopNode(ManagedNode[DroopParameters]):
              inputs.limits.high_kw, inputs.due_kw, inputs.energised, applied_kw)
         )
 
-    def _publish_record(self) -> None:
-        ticks, self._ticks = self._ticks, []
-        latencies, self._latencies_ns = self._latencies_ns, []
+    def _on_record(self) -> None:
+        if self._ticker.failed:  # the module has taken over; whoever started this process gives it another try
+            raise StartupError(f"{self.get_fully_qualified_name()}: droop's thread has failed, see its error above")
+        ticks = [self._ticks.popleft() for _ in range(len(self._ticks))]
+        latencies = [self._latencies_ns.popleft() for _ in range(len(self._latencies_ns))]
         if not ticks:
             return
         tick, late, dt, frequency, base, low, high, due, energised, applied = zip(*ticks, strict=True)

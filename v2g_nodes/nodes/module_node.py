@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TypeAlias
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
 
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.limits import ModuleRating
+from v2g_nodes.core.limits import ZERO_BOX, ModuleRating
 from v2g_nodes.core.mode import Mode
 from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.pace import Pace
 from v2g_nodes.msg import Applied, ModuleStatus
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
+from v2g_nodes.nodes.sources import RunClock
 from v2g_nodes.sim.ek3_module import Measurement
 
 REPORT_S = 0.05  # s, `applied` at most this often
@@ -27,6 +31,9 @@ REPORT_LATEST_S = 0.2  # s, and at least this often
 CHANGE_KW = 0.001  # kW, smaller changes are not worth a message
 STATUS_S = 0.5  # s
 SAVE_S = 1.0  # s
+PAUSE_S = 0.1  # s, wall: a tick that comes later than this has had a pause before it; below the hardware's time-out
+
+Request: TypeAlias = Callable[[ModuleControl, float, float], float]
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
     """See module docstring. `drive` is called by droop's thread, everything else by the executor's."""
 
     PARAMETERS = ModuleParameters
+    _answers_parameters = False
 
     def configure(self) -> None:
         """Open the backend; continue from the power it reports."""
@@ -74,78 +82,124 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         if len({len(column) for column in columns}) > 1:
             raise InputError("session_ids, session_arrival_s, session_departure_s, session_energy_kwh differ in length")
         rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
-        self._lock = threading.Lock()
-        self._backend = open_backend(p.backend, asdict(p))
+        self._lock = threading.Lock()  # guards backend, control and what was seen
+        begun_s = p.start_time_of_day_s + RunClock(p, time.time(), time.monotonic()).elapsed_s(time.monotonic())
+        self._backend = open_backend(p.backend, {**asdict(p), "start_time_of_day_s": begun_s})
         self._seen = self._backend.measurement()
-        self.control = ModuleControl(rating, p.max_kw, p.armed)
+        self.control = ModuleControl(rating, p.max_kw, self.get_parameter("armed").value, PAUSE_S * p.speed)
         self.control.resume(self._seen.reference_kw)
+        self._pace = Pace(PAUSE_S * p.speed)
+        self._fault = ""
         self.signal_age_s = math.inf
         self.droop_overruns = 0
-        self._driven_ns = time.monotonic_ns()
         self._applied_out = self.publisher(streams.APPLIED)
         self._status_out = self.publisher(streams.STATUS)
         self._applied_ns = 0
         self._status_ns = 0
         self._shown: tuple[float, float, Mode] = (0.0, 0.0, Mode.OFF)
         self._status_shown: tuple[Mode, str] = (Mode.OFF, "")
+        self.listen(streams.E_STOP, self._on_e_stop)
         self.add_on_set_parameters_callback(self._on_parameters)
+        self._answers_parameters = True
         LOCAL_MODULES[p.module_id] = self
 
     def activate(self) -> None:
         """Report and watch over droop."""
-        self.listen(streams.E_STOP, self._on_e_stop)
-        self.create_timer(REPORT_S, self._on_report, clock=self.steady_clock)
-        self.create_timer(SAVE_S, self._save, clock=self.steady_clock)
+        self._driven_ns = time.monotonic_ns()
+        self.every(REPORT_S, self._on_report)
+        self.every(SAVE_S, self._save)
 
     def deactivate(self) -> None:
-        """Command zero; the hardware ramps there by itself."""
-        self.control.disarm()
+        """Stop commanding: the hardware times out and ramps to zero by itself. Say so."""
+        with self._lock:
+            self.control.switch_off()
+            applied, status = self._applied(silent=True), self._status("not active")
+        self._applied_out.publish(applied)
+        self._status_out.publish(status)
         self._save()
-        LOCAL_MODULES.pop(self.p.module_id, None)
 
-    def drive(self, requested_kw: float, dt_s: float) -> float:
-        """Send what the last gate lets through and take in what the hardware reports.
+    def cleanup(self) -> None:
+        """Let go of the backend."""
+        if LOCAL_MODULES.get(self.p.module_id) is self:
+            del LOCAL_MODULES[self.p.module_id]
+        if self._answers_parameters:
+            self.remove_on_set_parameters_callback(self._on_parameters)
+            self._answers_parameters = False
+
+    def drive(self, request: Request) -> float | None:
+        """One tick of droop: send what the last gate lets through and take in what the hardware reports.
 
         Args:
-            requested_kw: what droop asks for [kW].
-            dt_s: ROS time since the last call [s], above 0.
+            request: asked for the power wanted [kW] while nothing else can change the module; gets its control,
+                law time now [s] and the law time this tick stands for [s].
 
         Returns:
-            The set-point really sent [kW].
+            The set-point really sent [kW]; None where no law time has passed or the node is not active.
         """
         with self._lock:
-            if not self.active:
-                return self.control.setpoint_kw
             self._driven_ns = time.monotonic_ns()
-            result = self.control.apply(requested_kw, dt_s)
-            self._seen = self._backend.step(result.setpoint_kw, dt_s)
-            self.control.observe(_observation(self._seen), self.signal_age_s <= self.p.signal_hold_s)
-            return result.setpoint_kw
+            return self._tick(request)
+
+    def _tick(self, request: Request) -> float | None:
+        if not self.active:
+            return None
+        now_s, control = self.law_s(), self.control
+        pause_s, dt_s = self._pace.take(now_s)
+        if dt_s <= 0.0:
+            return None
+        if pause_s > 0.0:
+            self._exchange(None, pause_s)
+        if self._seen.timed_out:  # the hardware has gone on towards zero by itself
+            control.resume(self._seen.reference_kw)
+        result = control.apply(request(control, now_s, dt_s), dt_s)
+        self._exchange(result.setpoint_kw, dt_s)
+        return result.setpoint_kw
+
+    def _exchange(self, setpoint_kw: float | None, dt_s: float) -> None:
+        """Send a set-point or none, take in the answer; no answer is a fault."""
+        try:
+            self._seen = self._backend.step(setpoint_kw, dt_s)
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises: the module must say so and go to zero
+            self._seen = replace(self._seen, fault=f"backend: {error}")
+            self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)
+        self._fault = self._seen.fault or self._fault
+        self.control.observe(_observation(self._seen), self.signal_age_s <= self.p.signal_hold_s)
 
     def _on_report(self) -> None:
         """20 Hz: take over when droop is silent; publish what changed."""
         now_ns = time.monotonic_ns()
-        silent_s = (now_ns - self._driven_ns) / 1e9
-        if silent_s > self.p.droop_silent_s:
-            reach = self.p.ramp_kw_per_s * REPORT_S
-            setpoint = self.control.setpoint_kw
-            self.drive(setpoint - min(max(setpoint, -reach), reach), REPORT_S)
-            self._driven_ns = now_ns - round(silent_s * 1e9)
-        seen, control = self._seen, self.control
-        shown = (control.setpoint_kw, seen.power_kw, control.mode)
+        with self._lock:
+            silent = (now_ns - self._driven_ns) / 1e9 > self.p.droop_silent_s
+            if silent:
+                self.signal_age_s = math.inf
+                self._tick(lambda control, _now_s, dt_s: control.towards_zero_kw(dt_s))
+            applied = self._applied_due(now_ns, silent)
+            status = self._status_due(now_ns, silent)
+        if applied is not None:
+            self._applied_out.publish(applied)
+        if status is not None:
+            self._status_out.publish(status)
+
+    def _applied_due(self, now_ns: int, silent: bool) -> Applied | None:
+        shown = (self.control.setpoint_kw, self._seen.power_kw, self.control.mode)
         changed = shown[2] != self._shown[2] or any(
             abs(a - b) > CHANGE_KW for a, b in zip(shown[:2], self._shown[:2], strict=True)
         )
-        if changed or now_ns - self._applied_ns >= REPORT_LATEST_S * 1e9:
-            self._shown, self._applied_ns = shown, now_ns
-            self._applied_out.publish(self._applied(seen))
-        status = (control.mode, self._reason(seen, silent_s))
-        if status != self._status_shown or now_ns - self._status_ns >= STATUS_S * 1e9:
-            self._status_shown, self._status_ns = status, now_ns
-            self._status_out.publish(self._status(seen, status[1]))
+        if not changed and now_ns - self._applied_ns < REPORT_LATEST_S * 1e9:
+            return None
+        self._shown, self._applied_ns = shown, now_ns
+        return self._applied(silent)
 
-    def _applied(self, seen: Measurement) -> Applied:
-        control = self.control
+    def _status_due(self, now_ns: int, silent: bool) -> ModuleStatus | None:
+        shown = (self.control.mode, self._reason(silent))
+        if shown == self._status_shown and now_ns - self._status_ns < STATUS_S * 1e9:
+            return None
+        self._status_shown, self._status_ns = shown, now_ns
+        return self._status(shown[1])
+
+    def _applied(self, silent: bool) -> Applied:
+        control, seen = self.control, self._seen
+        offer = ZERO_BOX if silent else control.range_kw
         return Applied(
             stamp=convert.to_time(self.now_s()),
             module_id=self.p.module_id,
@@ -153,12 +207,12 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             requested_kw=control.requested_kw,
             setpoint_kw=control.setpoint_kw,
             power_kw=seen.power_kw,
-            limit_low_kw=control.range_kw.low_kw,
-            limit_high_kw=control.range_kw.high_kw,
+            limit_low_kw=offer.low_kw,
+            limit_high_kw=offer.high_kw,
         )
 
-    def _status(self, seen: Measurement, reason: str) -> ModuleStatus:
-        control, vehicle = self.control, seen.vehicle
+    def _status(self, reason: str) -> ModuleStatus:
+        control, seen, vehicle = self.control, self._seen, self._seen.vehicle
         return ModuleStatus(
             stamp=convert.to_time(self.now_s()),
             module_id=self.p.module_id,
@@ -182,15 +236,15 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             droop_overruns=self.droop_overruns,
         )
 
-    def _reason(self, seen: Measurement, droop_silent_s: float) -> str:
-        control = self.control
-        if seen.fault:
-            return seen.fault
+    def _reason(self, droop_silent: bool) -> str:
+        control, seen = self.control, self._seen
+        if control.mode is Mode.FAULT:
+            return self._fault if seen.fault else f"{self._fault} (gone; arm to go on)"
         if control.e_stop:
             return "e-stop"
         if not control.armed:
             return "not armed"
-        if droop_silent_s > self.p.droop_silent_s:
+        if droop_silent:
             return "droop silent: ramping to zero"
         if not seen.vehicle.plugged:
             return "no vehicle"
@@ -202,24 +256,45 @@ class ModuleNode(ManagedNode[ModuleParameters]):
 
     def _save(self) -> None:
         with self._lock:
-            self._backend.save()
+            keep = self._backend.checkpoint()
+        try:
+            keep()
+        except OSError as error:
+            self.get_logger().warning(f"state not kept: {error}", throttle_duration_sec=10.0)
 
     def _on_e_stop(self, message: Bool) -> None:
+        with self._lock:
+            if message.data:
+                self.control.stop()
+            else:
+                self.control.e_stop = False
         if message.data:
-            self.control.stop()
-            self.get_logger().warning("e-stop: SAFE until armed again")
-        else:
-            self.control.e_stop = False
+            self.get_logger().warning("e-stop: SAFE until released and armed again")
+            self.set_parameters([Parameter("armed", value=False)])
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        problem = ""
         for item in parameters:
             if item.name == "armed":
-                if item.value:
-                    self._backend.reset_fault()
-                    self.control.arm()
-                else:
-                    self.control.disarm()
-        return SetParametersResult(successful=True)
+                problem = self._arm() if item.value else self._disarm()
+        return SetParametersResult(successful=not problem, reason=problem)
+
+    def _arm(self) -> str:
+        """Why it is refused; empty if it is not."""
+        with self._lock:
+            if self.control.e_stop:
+                return "e-stop is in force, allowed after its release"
+            try:
+                self._backend.reset_fault()
+            except Exception as error:  # noqa: BLE001 - as in _exchange
+                return f"backend: {error}"
+            self.control.arm()
+        return ""
+
+    def _disarm(self) -> str:
+        with self._lock:
+            self.control.disarm()
+        return ""
 
 
 def _observation(seen: Measurement) -> Observation:
