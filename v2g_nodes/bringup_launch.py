@@ -16,7 +16,8 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import Station
 
 HOST = "host"  # executable that runs any role (scripts/node)
-CLOCK_KINDS = ("plant", "market_planner", "grid_signal")  # nodes that say what time of the run it is
+# nodes that need to know what time of the run it is
+CLOCK_KINDS = ("module", "plant", "market_planner", "grid_signal")
 
 
 @dataclass(frozen=True)

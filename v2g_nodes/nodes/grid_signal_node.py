@@ -53,12 +53,11 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
 
     def activate(self) -> None:
         """Time starts: send at once, then periodically."""
-        self._run = RunClock(self.p, time.time())
+        self._run = RunClock(self.p, time.time(), time.monotonic())
         self._period_s = max(self.p.period_s, WALL_PERIOD_MIN_S * self.p.speed if self.p.speed > 1.0 else 0.0)
-        self._last_s = 0.0
         if self.p.source == "topic":
             self.listen(streams.GRID_MEASUREMENT, self._on_measurement)
-        self.create_timer(self._period_s / self.p.speed, self._send, clock=self.steady_clock)
+        self.every(self._period_s / self.p.speed, self._send)
         self._send()
 
     def _on_measurement(self, message: GridSignal) -> None:
@@ -87,13 +86,14 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
 
     def _send(self) -> None:
         """One message; none while there is no valid frequency, so that modules see the signal age."""
-        now_s = time.time()
-        time_of_day_s = self._run.time_of_day_s(now_s)
+        ros_s = self.now_s()
+        if ros_s == 0.0:  # simulated time has not reached this node: epochs could not be named
+            return
+        time_of_day_s = self._run.time_of_day_s(time.monotonic())
         frequency_hz = self._frequency_hz(time_of_day_s)
         if math.isnan(frequency_hz):
             self.get_logger().warning(f"no frequency from {self.p.source}", throttle_duration_sec=5.0)
             return
-        ros_s = self.now_s()
         self._sequence = (self._sequence + 1) % 2**32
         self._signal_out.publish(
             GridSignal(

@@ -44,7 +44,7 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
 
     def activate(self) -> None:
         """Send it, and again every ten seconds."""
-        self.create_timer(REPEAT_S, self._send, clock=self.steady_clock)
+        self.every(REPEAT_S, self._send)
         self._send()
 
     def _send(self) -> None:

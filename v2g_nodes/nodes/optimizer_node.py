@@ -14,7 +14,15 @@ from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.limits import ModuleRating, energy_room, feasible_box
-from v2g_nodes.core.optimizer import Decision, ModuleOptimizer, NeighborReport, OptimizerSettings, Outbox, Snapshot
+from v2g_nodes.core.optimizer import (
+    NO_EPOCH,
+    Decision,
+    ModuleOptimizer,
+    NeighborReport,
+    OptimizerSettings,
+    Outbox,
+    Snapshot,
+)
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.target import target_kw
 from v2g_nodes.core.types import Box, EpochId, Frame
@@ -33,7 +41,6 @@ from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 
 TICK_S = 0.02  # s, how often silence and resends are looked at
-MODULE_SILENT_S = 1.0  # s, steady: the own module is gone (streams.APPLIED)
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
 
@@ -81,6 +88,11 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         names = CostParameters.__dataclass_fields__
         self._cost = CostParameters(**{name: getattr(p, name) for name in names})
         self._rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
+        if len(p.edges_flat) % 2 or len(p.module_ids) != len(p.ratings_kw):
+            raise InputError(f"edges_flat has {len(p.edges_flat)} entries, module_ids {len(p.module_ids)}, ratings_kw "
+                             f"{len(p.ratings_kw)}, allowed are pairs of ends and one rating for each id")
+        if p.module_id not in p.module_ids:
+            raise InputError(f"module_id is {p.module_id}, allowed one of module_ids {list(p.module_ids)}")
         edges = tuple(zip(p.edges_flat[::2], p.edges_flat[1::2], strict=True))
         settings = OptimizerSettings(
             module_id=p.module_id,
@@ -100,7 +112,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._applied: Applied | None = None
         self._applied_ns = -(1 << 62)
         self._status: ModuleStatus | None = None
+        self._status_ns = self._applied_ns
         self._setpoint: BaseSetpoint | None = None
+        self._setpoint_until_s = -math.inf  # law time
         self._signal_ns = 0
         self._curves_sent = 0
         self._states_sent = 0
@@ -119,8 +133,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self.listen(streams.STATUS, self._on_status)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.MARKET_PLAN, self._on_plan)
-        self.create_timer(TICK_S, self._on_tick, clock=self.steady_clock)
-        self.create_timer(SETPOINT_REPEAT_S, self._repeat_setpoint, clock=self.steady_clock)
+        self.every(TICK_S, self._on_tick)
+        self.every(SETPOINT_REPEAT_S, self._repeat_setpoint)
 
     def deactivate(self) -> None:
         """Leave politely: tell the neighbours before going."""
@@ -137,10 +151,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._step((), ())
 
     def _on_applied(self, message: Applied) -> None:
-        self._applied, self._applied_ns = message, time.monotonic_ns()
+        if all(map(math.isfinite, (message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))):
+            self._applied, self._applied_ns = message, time.monotonic_ns()
 
     def _on_status(self, message: ModuleStatus) -> None:
-        self._status = message
+        if math.isfinite(message.temperature_c):
+            self._status, self._status_ns = message, time.monotonic_ns()
 
     def _on_plan(self, message: MarketPlan) -> None:
         try:
@@ -163,6 +179,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         limit = None if math.isnan(self.p.import_limit_kw) else self.p.import_limit_kw
         target = target_kw(base_kw, capacity_kw, message.signal_pu, message.site_load_kw, limit)
         epoch = EpochId(message.signal_sequence, self._plan.version, message.source_id)
+        if not self._in_time(self._optimizer.epoch):
+            self._optimizer.epoch = NO_EPOCH  # of a wrong clock, or clocks were set back: it must not bar this one
         if self._optimizer.start_epoch(epoch, target):
             self._signal_ns = now_ns
             self._step((), ())
@@ -170,15 +188,24 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def _step(self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...]) -> None:
         now_ns = time.monotonic_ns()
         before = (self._optimizer.epoch, self._optimizer.membership.group)
-        limit = convert.signal_sequence(self.now_s() + 2 * self.p.epoch_period_s, self.p.epoch_period_s)
-        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
+        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), self._sequence_limit())
         if (self._optimizer.epoch, self._optimizer.membership.group) != before:
             self._signal_ns = now_ns  # a signal adopted from a neighbour, or a new group that begins again
         self._send(outbox)
 
+    def _sequence_limit(self) -> int:
+        """Signal sequences beyond it come from a wrong clock."""
+        return convert.signal_sequence(self.now_s() + 2 * self.p.epoch_period_s, self.p.epoch_period_s)
+
+    def _in_time(self, epoch: EpochId) -> bool:
+        return (self._sequence_limit() - epoch.signal_sequence) % 2**32 < 2**31
+
     def _available(self, now_ns: int) -> bool:
         """Whether the own module answers and may be energised."""
-        fresh = now_ns - self._applied_ns < MODULE_SILENT_S * 1e9
+        fresh = (
+            now_ns - self._applied_ns < streams.APPLIED.max_age_s * 1e9
+            and now_ns - self._status_ns < streams.STATUS.max_age_s * 1e9
+        )
         return fresh and self._status is not None and self._status.mode not in OUT_OF_SERVICE
 
     def _freeze(self) -> Snapshot:
@@ -228,11 +255,13 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         convert.put_epoch(message, decision.epoch)
         self._setpoint_out.publish(message)
         agreed_ns = time.monotonic_ns()
-        self._setpoint = message
+        self._setpoint, self._setpoint_until_s = message, self.law_s() + self.p.setpoint_valid_s
         self._record_out.publish(self._record(decision, now_s, agreed_ns))
 
     def _repeat_setpoint(self) -> None:
-        if self._setpoint is not None and convert.to_seconds(self._setpoint.valid_until) > self.now_s():
+        left_s = self._setpoint_until_s - self.law_s()
+        if self._setpoint is not None and left_s > 0.0:
+            self._setpoint.valid_until = convert.to_time(self.now_s() + left_s)
             self._setpoint_out.publish(self._setpoint)
 
     def _record(self, decision: Decision, now_s: float, agreed_ns: int) -> DecisionRecord:

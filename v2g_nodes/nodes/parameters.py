@@ -47,6 +47,7 @@ class RunParameters:
     nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
     speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
     start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
+    run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
 
 
 @dataclasses.dataclass(frozen=True)

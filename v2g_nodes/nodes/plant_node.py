@@ -45,47 +45,58 @@ class PlantNode(ManagedNode[PlantParameters]):
     PARAMETERS = PlantParameters
 
     def configure(self) -> None:
-        """Build grid, meter and inverter; time runs from here on."""
+        """Build grid, meter and inverter; time runs from here on.
+
+        Raises:
+            InputError: a recording or a nominal frequency that can't be used.
+        """
         p = self.p
         self._recordings = Recordings(p)
-        self._run = RunClock(p, time.time())
+        self._run = RunClock(p, time.time(), time.monotonic())
         self._grid = SwingGrid(SwingParameters(p.base_kva, p.inertia_h_s, p.damping_pu, p.secondary_s, p.nominal_hz))
         self._meter = PccMeter()
         self._inverter = InverterInterface(p.rating_kw, p.nominal_v, p.nominal_hz)
-        self._power_kw: dict[int, float] = {}
+        self._inverter.trips(p.nominal_v, p.nominal_hz)
+        self._applied: dict[int, tuple[int, float]] = {}  # steady time of receipt [ns], power [kW]
         self._frequency_hz = math.nan
         self._sequence = 0
-        self._stepped_s = self._run.elapsed_s(time.time())
+        self._stepped_s = self._run.elapsed_s(time.monotonic())
         self._meter_out = self.publisher(streams.GRID_METER)
         self._measurement_out = self.publisher(streams.GRID_MEASUREMENT) if p.publish_measurement else None
         if p.speed != 1.0:
-            self._clock_out = self.create_publisher(Clock, "/clock", 1)
-            self.create_timer(CLOCK_S, self._send_clock, clock=self.steady_clock)
+            self._clock_out = self.publisher(streams.CLOCK)
+            self.every(CLOCK_S, self._send_clock)
 
     def activate(self) -> None:
         """Listen to the modules, step the grid."""
         for module_id in self.p.module_ids:
             self.listen(streams.APPLIED, self._on_applied, f"/ek3_{module_id:02d}")
         self.listen(streams.GRID_SIGNAL, self._on_signal)
-        self.create_timer(STEP_S, self._step, clock=self.steady_clock)
-        self.create_timer(METER_S, self._send_meter, clock=self.steady_clock)
+        self.every(STEP_S, self._step)
+        self.every(METER_S, self._send_meter)
         if self._measurement_out is not None:
-            self.create_timer(self.p.period_s / self.p.speed, self._send_measurement, clock=self.steady_clock)
+            self.every(self.p.period_s / self.p.speed, self._send_measurement)
 
     def _on_applied(self, message: Applied) -> None:
-        self._power_kw[message.module_id] = message.power_kw
+        if math.isfinite(message.power_kw):
+            self._applied[message.module_id] = (time.monotonic_ns(), message.power_kw)
+
+    def _station_kw(self) -> float:
+        """Sum of the modules that are heard; one whose process is dead has timed out and feeds nothing."""
+        oldest_ns = time.monotonic_ns() - round(streams.APPLIED.max_age_s * 1e9)
+        return sum(power_kw for received_ns, power_kw in self._applied.values() if received_ns >= oldest_ns)
 
     def _on_signal(self, message: GridSignal) -> None:
         self._frequency_hz = float(message.frequency_hz)
 
     def _send_clock(self) -> None:
-        self._clock_out.publish(Clock(clock=convert.to_time(self._run.ros_s(time.time()))))
+        self._clock_out.publish(Clock(clock=convert.to_time(self._run.ros_s(time.monotonic()))))
 
     def _step(self) -> None:
-        now_s = time.time()
+        now_s = time.monotonic()
         elapsed_s = self._run.elapsed_s(now_s)
         dt_s, self._stepped_s = max(elapsed_s - self._stepped_s, 0.0), elapsed_s
-        power_kw = sum(self._power_kw.values())
+        power_kw = self._station_kw()
         price = self._recordings.price_eur_per_kwh(self._run.time_of_day_s(now_s))
         self._meter.update(power_kw, self.p.site_load_kw, price, dt_s)
         if self.p.response == "swing":
@@ -94,7 +105,7 @@ class PlantNode(ManagedNode[PlantParameters]):
     def _send_measurement(self) -> None:
         if self._measurement_out is None:
             return
-        now_s = time.time()
+        now_s = time.monotonic()
         time_of_day_s = self._run.time_of_day_s(now_s)
         undisturbed_hz = self._recordings.frequency_hz(time_of_day_s)
         if math.isnan(undisturbed_hz):
@@ -118,8 +129,8 @@ class PlantNode(ManagedNode[PlantParameters]):
         return self.p.nominal_v if math.isnan(recorded) else recorded
 
     def _send_meter(self) -> None:
-        now_s = time.time()
-        reading, power_kw = self._meter.reading, sum(self._power_kw.values())
+        now_s = time.monotonic()
+        reading, power_kw = self._meter.reading, self._station_kw()
         voltage_v = self._voltage_v(self._run.time_of_day_s(now_s))
         rated_kw = min(max(power_kw, -self.p.rating_kw), self.p.rating_kw)
         self._meter_out.publish(

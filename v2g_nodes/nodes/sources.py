@@ -24,7 +24,6 @@ class RecordingParameters(RunParameters):
     utc_offset_h: float = parameter(0.0, "local time minus UTC", "h", -12.0, 14.0)
     missing: str = parameter("synthetic", "what stands in for a recording that is not given: synthetic | none")
     seed: int = parameter(0, "names the synthetic day", "", 0, 2**31 - 1)
-    run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
 
 
 class Recordings:
@@ -84,26 +83,29 @@ class Recordings:
 class RunClock:
     """The two clocks of a run: ROS time and local time of day, both going at `speed`.
 
-    They count from `run_started_s`, so a restarted node takes up where the run is.
+    They count from `run_started_s`, so a restarted node takes up where the run is. From then on they follow the steady
+    clock: a step of the wall clock moves neither.
 
     Args:
-        p: speed, start.
-        now_s: wall time [s].
+        p: of the run.
+        wall_s: wall time (Unix) now [s].
+        steady_s: steady time now [s].
     """
 
-    def __init__(self, p: RecordingParameters, now_s: float) -> None:
-        self._started_s = p.run_started_s or now_s
+    def __init__(self, p: RunParameters, wall_s: float, steady_s: float) -> None:
+        self._started_s = p.run_started_s or wall_s
+        self._steady_start_s = steady_s - (wall_s - self._started_s)
         self._speed = p.speed
         self._start_time_of_day_s = p.start_time_of_day_s
 
-    def ros_s(self, now_s: float) -> float:
-        """ROS time [s] for a wall time [s]."""
-        return self._started_s + (now_s - self._started_s) * self._speed
+    def ros_s(self, steady_s: float) -> float:
+        """ROS time [s] at a steady time [s]."""
+        return self._started_s + self.elapsed_s(steady_s)
 
-    def elapsed_s(self, now_s: float) -> float:
+    def elapsed_s(self, steady_s: float) -> float:
         """Seconds of the run."""
-        return (now_s - self._started_s) * self._speed
+        return (steady_s - self._steady_start_s) * self._speed
 
-    def time_of_day_s(self, now_s: float) -> float:
+    def time_of_day_s(self, steady_s: float) -> float:
         """Local time of day [s], 0 to 86400."""
-        return (self._start_time_of_day_s + self.elapsed_s(now_s)) % 86400.0
+        return (self._start_time_of_day_s + self.elapsed_s(steady_s)) % 86400.0
