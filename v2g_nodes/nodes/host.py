@@ -26,6 +26,7 @@ from typing import Any
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 
+from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import InputError, StartupError, V2gError
 from v2g_nodes.nodes import events
 from v2g_nodes.nodes.base import ManagedNode
@@ -35,7 +36,7 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
-from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, claim_real_time
+from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, SIGNAL_PRIORITY, claim_real_time
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 
@@ -49,7 +50,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "plant": PlantNode,
 }
 
-PRIORITIES = {"droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY}
+PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY}
 
 
 class Host:
@@ -72,6 +73,7 @@ class Host:
             use_global_arguments=False,
         )
         self.process.add(self._placeholder)
+        check_loopback()
         self.process.on_stop(self._farewell)
 
     def command(self, line: str) -> None:
