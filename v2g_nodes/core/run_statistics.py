@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_gap, equal_split
 from v2g_nodes.core.types import Box, EpochId, FloatArray
 
-SAMPLES_MAX = 4_000_000  # of a kind; beyond it every second one is dropped and the rest thinned likewise
+SAMPLES_MAX = 4_000_000  # numbers of a kind: 32 MB; at 200 Hz some six hours of one module
+ROWS_MAX = 10_000  # rows of a plot: nearly three hours at 1 Hz, more points than a plot has pixels
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -143,35 +147,69 @@ def close_epoch(records: Sequence[ModuleRecord]) -> EpochResult:
 
 
 class Samples:
-    """Numbers of one kind, for medians and percentiles."""
+    """Numbers of one kind, for medians and percentiles. Beyond a size they are thinned evenly; the maximum stays.
 
-    def __init__(self) -> None:
-        self._parts: list[FloatArray] = []
+    Args:
+        most: numbers kept, at least 1.
+    """
+
+    def __init__(self, most: int = SAMPLES_MAX) -> None:
+        self._most = most
+        self._kept: FloatArray = np.empty(256)
         self._size = 0
+        self._stride = 1  # every so many-th number is kept
+        self._skip = 0  # numbers until the next one kept
+        self.largest = math.nan  # NaN without numbers
 
     def add(self, values: Sequence[float] | FloatArray) -> None:
         """Take in numbers; those that are not finite are left out."""
         part = np.asarray(values, dtype=np.float64)
         part = part[np.isfinite(part)]
-        self._parts.append(part)
-        self._size += part.size
-        if self._size > SAMPLES_MAX:
-            self._parts = [np.concatenate(self._parts)[::2]]
-            self._size = self._parts[0].size
+        if part.size == 0:
+            return
+        self.largest = float(np.fmax(self.largest, part.max()))
+        taken = part[self._skip :: self._stride]
+        self._skip = (self._skip - part.size) % self._stride
+        if self._size + taken.size > self._kept.size:
+            self._kept = np.resize(self._kept, 2 * (self._size + taken.size))
+        self._kept[self._size : self._size + taken.size] = taken
+        self._size += taken.size
+        while self._size > self._most:
+            self._skip += self._stride * (self._size % 2)
+            thinner = self._kept[: self._size : 2].copy()
+            self._kept, self._size, self._stride = thinner, thinner.size, 2 * self._stride
 
     def percentile(self, percent: float) -> float:
         """Percentile; NaN without numbers."""
-        return float(np.percentile(np.concatenate(self._parts), percent)) if self._size else math.nan
+        return float(np.percentile(self._kept[: self._size], percent)) if self._size else math.nan
 
     @property
     def median(self) -> float:
         """Median; NaN without numbers."""
         return self.percentile(50.0)
 
-    @property
-    def largest(self) -> float:
-        """Maximum; NaN without numbers."""
-        return self.percentile(100.0)
+
+class Rows(Generic[Row]):
+    """Rows of a plot. Beyond a number every second one is dropped, then only every second one is taken, and so on.
+
+    Args:
+        most: rows kept, at least 1.
+    """
+
+    def __init__(self, most: int = ROWS_MAX) -> None:
+        self.kept: list[Row] = []
+        self._most = most
+        self._stride = 1
+        self._seen = 0
+
+    def add(self, row: Row) -> None:
+        """Take in a row."""
+        if self._seen % self._stride == 0:
+            self.kept.append(row)
+        self._seen += 1
+        if len(self.kept) > self._most:
+            self.kept = self.kept[::2]
+            self._stride *= 2
 
 
 class RisingCount:

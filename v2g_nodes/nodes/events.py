@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -15,10 +16,11 @@ def supervise() -> None:
 
 
 def emit(event: str, **fields: object) -> None:
-    """Write one event; numbers that are not finite become null."""
+    """Write one event; numbers that are not finite become null. A reader that is gone misses it."""
     for descriptor in _readers:
         line = json.dumps({"event": event, **{k: _plain(v) for k, v in fields.items()}}, separators=(",", ":"))
-        _write_all(descriptor, line.encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(descriptor, line.encode() + b"\n")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

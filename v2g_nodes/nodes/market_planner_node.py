@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass
 
 from v2g_nodes.core.errors import InputError
@@ -14,6 +16,7 @@ from v2g_nodes.sim.series import read_columns
 
 REPEAT_S = 10.0  # s
 SLOT_S = 3600.0  # s, prices are hourly
+FILE_SLOTS_S = (300.0, 600.0, 900.0, 1800.0, 3600.0)  # s, a plan file is averaged over the longest not above its step
 RULES = ("price_threshold", "csv", "none")
 
 
@@ -59,20 +62,28 @@ def make_plan(p: MarketPlannerParameters) -> Plan:
     """
     slots = int(DAY_S / SLOT_S)
     if p.rule == "csv":
-        columns = read_columns(p.plan_csv, ("base", "capacity"))
-        base, capacity = columns["base"], columns["capacity"]
-        hours = [k * SLOT_S for k in range(slots)]
-        base_kw, capacity_kw = (tuple(_number(series.at(t)) for t in hours) for series in (base, capacity))
-        return Plan(1, "csv", 0.0, SLOT_S, base_kw, capacity_kw)
+        return _plan_from_file(p.plan_csv)
     if p.rule == "none":
         return Plan(1, "none", 0.0, SLOT_S, (0.0,) * slots, (p.capacity_fraction * p.rating_kw,) * slots)
     if p.rule != "price_threshold":
         raise InputError(f"rule is {p.rule!r}, allowed {', '.join(RULES)}")
     recordings = Recordings(p)
     prices = [recordings.price_eur_per_kwh((k + 0.5) * SLOT_S) for k in range(slots)]
-    return price_threshold_plan([_number(x) for x in prices], p.rating_kw, p.capacity_fraction, p.base_fraction)
+    known = [price for price in prices if not math.isnan(price)]
+    middle = statistics.median(known) if known else 0.0  # neither cheap nor dear: rest where there is no price
+    filled = [middle if math.isnan(price) else price for price in prices]
+    return price_threshold_plan(filled, p.rating_kw, p.capacity_fraction, p.base_fraction)
 
 
-def _number(value: float) -> float:
-    """Zero where a file says nothing: no price to act on, nothing offered."""
-    return value if value == value else 0.0
+def _plan_from_file(path: str) -> Plan:
+    """The plan of a file; nothing is offered where it says nothing."""
+    if not path:
+        raise InputError("plan_csv is empty, allowed for rule csv is a file")
+    columns = read_columns(path, ("base", "capacity"))
+    slot_s = max((slot for slot in FILE_SLOTS_S if slot <= columns["base"].step_s), default=FILE_SLOTS_S[0])
+    starts = [k * slot_s for k in range(int(DAY_S / slot_s))]
+    base_kw, capacity_kw = (
+        tuple(0.0 if math.isnan(mean) else mean for mean in (columns[name].mean(t, t + slot_s) for t in starts))
+        for name in ("base", "capacity")
+    )
+    return Plan(1, "csv", 0.0, slot_s, base_kw, capacity_kw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -83,13 +84,36 @@ def declare(node: Node, kind: type[Values]) -> Values:
 
 
 def check(field: dataclasses.Field[Any], value: object) -> str:
-    """Why a value of a parameter is refused; empty if it is allowed."""
+    """Why a value of a parameter is refused; empty if it is allowed.
+
+    Args:
+        field: made by `parameter`.
+        value: as ROS gives it.
+    """
+    kind = str(field.type)
+    item_kind = kind.removeprefix("tuple[").removesuffix(", ...]")
+    items = [value]
+    if item_kind != kind:
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+            return f"{field.name} is {value!r}, allowed an array of {item_kind}"
+        items = list(value)
     low, high = field.metadata["low"], field.metadata["high"]
-    for item in value if isinstance(value, (list, tuple)) else (value,):
-        number = isinstance(item, (int, float)) and not isinstance(item, bool) and not math.isnan(item)
-        if number and ((low is not None and item < low) or (high is not None and item > high)):
-            return f"{field.name} is {item!r}, allowed {low} to {high} {field.metadata['unit']}".rstrip()
+    for item in items:
+        if type(item).__name__ != item_kind:
+            return f"{field.name} is {item!r}, allowed {item_kind}"
+        if isinstance(item, (int, float)) and not _allowed(item, low, high, field.default):
+            bounds = "a finite number" if low is None and high is None else f"{low} to {high}"
+            return f"{field.name} is {item!r}, allowed {bounds} {field.metadata['unit']}".rstrip()
     return ""
+
+
+def _allowed(number: float, low: float | None, high: float | None, default: object) -> bool:
+    """Whether a number is in range; NaN is where it is the default and so stands for not known."""
+    if math.isnan(number):
+        return isinstance(default, float) and math.isnan(default)
+    return (-math.inf if low is None else low) <= number <= (math.inf if high is None else high) and (
+        math.isfinite(number)
+    )
 
 
 def _declare_one(node: Node, field: dataclasses.Field[Any]) -> object:

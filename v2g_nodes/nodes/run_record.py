@@ -12,7 +12,7 @@ import numpy as np
 from rclpy.serialization import serialize_message
 
 from v2g_nodes.core.cost import CostParameters
-from v2g_nodes.core.run_statistics import EpochCollector, EpochResult, ModuleRecord, RisingCount, Samples
+from v2g_nodes.core.run_statistics import EpochCollector, EpochResult, ModuleRecord, RisingCount, Rows, Samples
 from v2g_nodes.core.types import Box
 from v2g_nodes.msg import Curve, DecisionRecord, Meter, ModuleStatus, NeighborState
 from v2g_nodes.nodes import convert
@@ -24,6 +24,10 @@ SAMPLE_FIELDS = (
 )  # fmt: skip
 MODULE_FIELDS = ("power_kw", "setpoint_kw", "soc", "temperature_c", "lambda")
 EPOCH_FIELDS = ("time_s", "epoch_ms", "rounds", "cold", "gap", "equal_split_gap", "lambda", "target_kw", "agreed_kw")
+EPOCH_FIGURES = (
+    "rounds", "round_ms", "epoch_ms", "gap", "equal_split_gap", "balance_error_kw", "lambda_spread", "shortfall_kw",
+)  # fmt: skip
+FIGURES = (*EPOCH_FIGURES, "lateness_ms", "latency_ms", "delivered_error_kw")
 
 
 def module_record(message: DecisionRecord) -> ModuleRecord:
@@ -61,21 +65,18 @@ class RunRecord:
         self.last: EpochResult | None = None
         self.epochs = 0
         self.complete_epochs = 0
+        self._cold_epochs = 0
+        self._clipped_epochs = 0
         self._collector = EpochCollector()
-        self._results: list[EpochResult] = []
-        self._lateness_ms = Samples()
-        self._latency_ms = Samples()
-        self._delivered_error_kw = Samples()
+        self._figures = {name: Samples() for name in FIGURES}
         self._ticks: dict[int, tuple[int, int, int]] = {}
         self._sent: dict[int, list[tuple[int, int, int]]] = {}
         self._clips, self._violations = RisingCount(), RisingCount()
         self._overruns = RisingCount(from_first=True)  # like jitter: while the station comes up ticks are late
         self._meter: Meter | None = None
-        self._series: dict[str, list[float | None]] = {name: [] for name in SAMPLE_FIELDS}
-        self._module_series: dict[int, dict[str, list[float | None]]] = {
-            k: {name: [] for name in MODULE_FIELDS} for k in self.module_ids
-        }
-        self._epoch_series: dict[str, list[float | int | bool | None]] = {name: [] for name in EPOCH_FIELDS}
+        self._meter_before = (0.0, 0.0)  # energy [kWh] and cost [EUR] of meters that were restarted
+        self._samples: Rows[tuple[dict[str, float], dict[int, dict[str, float]]]] = Rows()
+        self._epoch_rows: Rows[tuple[float | int | bool | None, ...]] = Rows()
 
     def add_epoch(self, message: DecisionRecord, time_s: float) -> EpochResult | None:
         """One module's record of an epoch; the result when it was the last of the island that owes the target."""
@@ -88,21 +89,23 @@ class RunRecord:
         self.last = result
         self.epochs += 1
         self.complete_epochs += result.members == len(self.module_ids)
-        self._results.append(result)
+        self._cold_epochs += result.cold
+        self._clipped_epochs += result.shortfall_kw > 0.0
+        for name in EPOCH_FIGURES:
+            self._figures[name].add([getattr(result, name)])
         values = (
             time_s, result.epoch_ms, result.rounds, result.cold, result.gap, result.equal_split_gap,
             result.lambda_eur_per_kwh, result.target_kw, result.agreed_kw,
         )  # fmt: skip
-        for name, value in zip(EPOCH_FIELDS, values, strict=True):
-            self._epoch_series[name].append(_number(value))
+        self._epoch_rows.add(tuple(map(_number, values)))
         return result
 
     def add_ticks(self, message: DecisionRecord) -> None:
         """One module's droop ticks of a second."""
         lateness = np.asarray(message.lateness_ns)
         scheduled = lateness >= 0
-        self._lateness_ms.add(lateness[scheduled] / 1e6)
-        self._latency_ms.add(np.asarray(message.signal_to_setpoint_ns) / 1e6)
+        self._figures["lateness_ms"].add(lateness[scheduled] / 1e6)
+        self._figures["latency_ms"].add(np.asarray(message.signal_to_setpoint_ns) / 1e6)
         if scheduled.any():
             times = np.asarray(message.tick_ns)[scheduled]
             count, first, _ = self._ticks.get(message.module_id, (0, int(times[0]), 0))
@@ -115,62 +118,71 @@ class RunRecord:
         self._overruns.see(message.module_id, message.droop_overruns)
 
     def add_meter(self, message: Meter) -> None:
-        """The meter's reading."""
+        """The meter's reading; one that counts from zero again goes on from where it was."""
+        last = self._meter
+        if last is not None and message.exported_kwh + message.imported_kwh < last.exported_kwh + last.imported_kwh:
+            energy_kwh, cost_eur = self._meter_before
+            self._meter_before = (energy_kwh + last.exported_kwh - last.imported_kwh, cost_eur + last.cost_eur)
         self._meter = message
 
     def add_delivered_error(self, error_kw: float) -> None:
         """Measured station power against what it owed, at the end of an epoch [kW]."""
-        self._delivered_error_kw.add([abs(error_kw)])
+        self._figures["delivered_error_kw"].add([abs(error_kw)])
 
     def add_sample(self, station: dict[str, float], modules: dict[int, dict[str, float]]) -> None:
         """One sample per second for the report."""
-        for name in SAMPLE_FIELDS:
-            self._series[name].append(_number(station.get(name, math.nan)))
-        for k in self.module_ids:
-            for name in MODULE_FIELDS:
-                self._module_series[k][name].append(_number(modules.get(k, {}).get(name, math.nan)))
+        self._samples.add((station, modules))
 
     def summary(self) -> dict[str, Any]:
         """Figures under the names of the command's JSON."""
-        results = self._results
-        full = [r for r in results if not math.isnan(r.epoch_ms)]
+        figures, meter = self._figures, self._meter
         rates = [(n - 1) * 1e9 / (last - first) for n, first, last in self._ticks.values() if last > first]
         curve_bytes = len(serialize_message(Curve()))
         state_bytes = len(serialize_message(NeighborState()))
-        meter = self._meter
+        rounds_max = figures["rounds"].largest
+        energy_kwh, cost_eur = self._meter_before
         return {
             "epochs": self.epochs,
             "complete_epochs": self.complete_epochs,
-            "cold_epochs": sum(r.cold for r in results),
-            "rounds_median": _median([r.rounds for r in results]),
-            "rounds_max": max((r.rounds for r in results), default=None),
-            "round_ms_median": _median([r.round_ms for r in results if math.isfinite(r.round_ms)]),
-            "epoch_ms_median": _median([r.epoch_ms for r in full]),
-            "epoch_ms_p99": _percentile([r.epoch_ms for r in full], 99.0),
-            "gap_max": max((r.gap for r in results), default=None),
-            "equal_split_gap_median": _median([r.equal_split_gap for r in results]),
-            "balance_error_kw_max": max((r.balance_error_kw for r in results), default=None),
-            "lambda_spread_max": max((r.lambda_spread for r in results), default=None),
-            "delivered_error_kw_p99": _number(self._delivered_error_kw.percentile(99.0)),
+            "cold_epochs": self._cold_epochs,
+            "rounds_median": _number(figures["rounds"].median),
+            "rounds_max": None if math.isnan(rounds_max) else int(rounds_max),
+            "round_ms_median": _number(figures["round_ms"].median),
+            "epoch_ms_median": _number(figures["epoch_ms"].median),
+            "epoch_ms_p99": _number(figures["epoch_ms"].percentile(99.0)),
+            "gap_max": _number(figures["gap"].largest),
+            "equal_split_gap_median": _number(figures["equal_split_gap"].median),
+            "balance_error_kw_max": _number(figures["balance_error_kw"].largest),
+            "lambda_spread_max": _number(figures["lambda_spread"].largest),
+            "delivered_error_kw_p99": _number(figures["delivered_error_kw"].percentile(99.0)),
             "constraint_violations": self._violations.total,
             "gate_clips": self._clips.total,
-            "clipped_epochs": sum(r.shortfall_kw > 0.0 for r in results),
-            "shortfall_kw_max": max((r.shortfall_kw for r in results), default=None),
-            "signal_to_setpoint_ms_median": _number(self._latency_ms.median),
-            "signal_to_setpoint_ms_p99": _number(self._latency_ms.percentile(99.0)),
+            "clipped_epochs": self._clipped_epochs,
+            "shortfall_kw_max": _number(figures["shortfall_kw"].largest),
+            "signal_to_setpoint_ms_median": _number(figures["latency_ms"].median),
+            "signal_to_setpoint_ms_p99": _number(figures["latency_ms"].percentile(99.0)),
             "droop_rate_hz": min(rates, default=None),
-            "droop_jitter_ms_p99": _number(self._lateness_ms.percentile(99.0)),
+            "droop_jitter_ms_p99": _number(figures["lateness_ms"].percentile(99.0)),
             "droop_overruns": self._overruns.total,
             "bytes_per_message_max": max(curve_bytes, state_bytes),
             "kbps_per_module_max": max((_kbps(s, curve_bytes, state_bytes) for s in self._sent.values()), default=None),
-            "energy_kwh": meter.exported_kwh - meter.imported_kwh if meter else None,
-            "cost_eur": meter.cost_eur if meter else None,
-            "members": results[-1].members if results else 0,
+            "energy_kwh": energy_kwh + meter.exported_kwh - meter.imported_kwh if meter else None,
+            "cost_eur": cost_eur + meter.cost_eur if meter else None,
+            "members": self.last.members if self.last else 0,
         }
 
     def write_series(self, path: Path) -> None:
         """Samples for the report."""
-        content = {**self._series, "modules": self._module_series, "epochs": self._epoch_series}
+        samples = self._samples.kept
+        content = {
+            **{name: [_number(station.get(name, math.nan)) for station, _ in samples] for name in SAMPLE_FIELDS},
+            "modules": {
+                k: {name: [_number(modules.get(k, {}).get(name, math.nan)) for _, modules in samples]
+                    for name in MODULE_FIELDS}
+                for k in self.module_ids
+            },
+            "epochs": {name: [row[n] for row in self._epoch_rows.kept] for n, name in enumerate(EPOCH_FIELDS)},
+        }  # fmt: skip
         path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
 
@@ -183,11 +195,3 @@ def _kbps(sent: Sequence[tuple[int, int, int]], curve_bytes: int, state_bytes: i
 
 def _number(value: float | int | bool) -> float | int | bool | None:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return _percentile(values, 50.0)
-
-
-def _percentile(values: Sequence[float], percent: float) -> float | None:
-    return float(np.percentile(np.asarray(values), percent)) if len(values) else None

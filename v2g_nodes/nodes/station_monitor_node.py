@@ -53,7 +53,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._record = RunRecord(p.module_ids)
         self._law = Droop(p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6)
         self._signal: GridSignal | None = None
-        self._applied: dict[int, Applied] = {}
+        self._applied: dict[int, tuple[int, Applied]] = {}  # with the steady time of receipt [ns]
         self._status: dict[int, tuple[int, ModuleStatus]] = {}
         self._started_ns = 0
         self._settled: EpochResult | None = None
@@ -70,22 +70,27 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self.listen(streams.DECISION_RECORD, self._on_record, space)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.GRID_METER, self._on_meter)
-        self.create_timer(TABLE_S, self._show, clock=self.steady_clock)
-        self.create_timer(SAMPLE_S, self._sample, clock=self.steady_clock)
+        self.every(TABLE_S, self._show)
+        self.every(SAMPLE_S, self._sample)
         self._groups: dict[int, int] = {}
         self._heartbeats = [
             self.listen(streams.NEIGHBOR_STATE, self._on_heartbeat, f"/ek3_{k:02d}") for k in self.p.module_ids
         ]
-        self._graph_timer = self.create_timer(GRAPH_S, self._check_graph, clock=self.steady_clock)
+        self._graph_timer = self.every(GRAPH_S, self._check_graph)
 
     def report(self) -> None:
-        """Write the samples, tell the summary."""
-        if self.p.series_file:
-            self._record.write_series(Path(self.p.series_file))
-        events.emit("summary", summary=self._record.summary(), series_file=self.p.series_file)
+        """Write the samples, tell the summary; without the file where it can't be written."""
+        file = self.p.series_file
+        if file:
+            try:
+                self._record.write_series(Path(file))
+            except OSError as error:
+                self.get_logger().error(f"series_file {file}: {error}")
+                file = ""
+        events.emit("summary", summary=self._record.summary(), series_file=file)
 
     def _on_applied(self, message: Applied) -> None:
-        self._applied[message.module_id] = message
+        self._applied[message.module_id] = (time.monotonic_ns(), message)
 
     def _on_status(self, message: ModuleStatus) -> None:
         self._status[message.module_id] = (time.monotonic_ns(), message)
@@ -118,21 +123,29 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self._publish(result)
 
     def _measured_kw(self) -> float:
-        return float(sum(m.power_kw for m in self._applied.values()))
+        return float(sum(m.power_kw for m in map(self._fresh_applied, self.p.module_ids) if m is not None))
+
+    def _fresh_applied(self, k: int) -> Applied | None:
+        """What module k sent last, unless it is silent."""
+        received_ns, message = self._applied.get(k, (0, None))
+        silent = time.monotonic_ns() - received_ns > streams.APPLIED.max_age_s * 1e9
+        return None if silent else message
 
     def _elapsed_s(self) -> float:
         return (time.monotonic_ns() - self._started_ns) / 1e9 * self.p.speed if self._started_ns else 0.0
 
     def _problem(self) -> str:
         """What is wrong, in words."""
-        now_ns = time.monotonic_ns()
-        stale = [k for k in self.p.module_ids if k not in self._status or now_ns - self._status[k][0] > 3e9]
+        stale = [k for k in self.p.module_ids if k not in self._status or self._is_stale(self._status[k][0])]
         if stale:
             return f"no status from module {', '.join(map(str, stale))}"
         last = self._record.last
         if last is not None and last.members < len(self.p.module_ids):
             return f"{last.members} of {len(self.p.module_ids)} modules agreed"
         return ""
+
+    def _is_stale(self, received_ns: int) -> bool:
+        return time.monotonic_ns() - received_ns > streams.STATUS.max_age_s * 1e9
 
     def _publish(self, result: EpochResult) -> None:
         signal = self._signal
@@ -173,7 +186,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         }
 
     def _module_values(self, k: int) -> dict[str, float]:
-        applied, status = self._applied.get(k), self._status.get(k)
+        applied, status = self._fresh_applied(k), self._status.get(k)
         return {
             "lambda": self._lambda.get(k, math.nan),
             "power_kw": applied.power_kw if applied else math.nan,
