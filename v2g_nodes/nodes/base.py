@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
@@ -50,18 +51,24 @@ class ManagedNode(LifecycleNode, Generic[P]):
             name,
             namespace=namespace or None,
             context=context,
-            parameter_overrides=[Parameter(key, value=_plain(value)) for key, value in overrides.items()],
+            parameter_overrides=[_override(key, value) for key, value in overrides.items()],
         )
         self.active = False
-        self.problem = ""  # why the last transition failed
+        self.failure: Exception | None = None  # why the last transition failed
         self._made_to_configure: list[Entity] = []
         self._made_to_act: list[Entity] = []
         self._made = self._made_to_configure
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)  # of agents and time-outs
-        self.p: P = declare(self, self.PARAMETERS)
-        if self.p.speed != 1.0 and not self.get_parameter("use_sim_time").value:
-            raise InputError(f"{self.get_fully_qualified_name()}: speed is {self.p.speed}, "
-                             "allowed without use_sim_time is 1.0")
+        try:
+            self.p: P = declare(self, self.PARAMETERS)
+            if self.p.speed != 1.0 and not self.get_parameter("use_sim_time").value:
+                raise InputError(
+                    f"{self.get_fully_qualified_name()}: parameter speed is {self.p.speed}, "
+                    "allowed without use_sim_time is 1.0"
+                )
+        except InputError:
+            self.destroy_node()
+            raise
 
     def configure(self) -> None:
         """Build what the node needs; raise a V2gError to refuse."""
@@ -143,23 +150,23 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback after an unexpected error in a transition: back to unconfigured."""
         self.active = False
-        problem = self.problem
+        failure = self.failure
         self._transition(self.cleanup)
-        self.problem = problem
+        self.failure = failure
         self._destroy(self._made_to_act)
         self._destroy(self._made_to_configure)
         return TransitionCallbackReturn.SUCCESS
 
     def _transition(self, action: Callable[[], None]) -> TransitionCallbackReturn:
-        self.problem = ""
+        self.failure = None
         try:
             action()
         except V2gError as error:
-            self.problem = str(error)
-            self.get_logger().error(self.problem)
+            self.failure = error
+            self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it without a word
-            self.problem = f"{type(error).__name__}: {error}"
+            self.failure = error
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
@@ -175,5 +182,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         made.clear()
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401 - rclpy takes any parameter value
-    return list(value) if isinstance(value, tuple) else value
+def _override(name: str, value: object) -> Parameter:
+    try:
+        return Parameter(name, value=list(value) if isinstance(value, tuple) else value)
+    except (TypeError, ParameterException) as error:
+        raise InputError(f"parameter {name} is {value!r}, allowed a ROS parameter's value") from error

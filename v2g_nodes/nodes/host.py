@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -52,6 +53,8 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
 
 PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY}
 
+ROLE_KEYS = {"kind": str, "name": str, "namespace": str, "parameters": dict}
+
 
 class Host:
     """Runs the nodes of one process.
@@ -80,29 +83,37 @@ class Host:
         """Carry out one line of standard input."""
         if not line.strip():
             return
-        request = json.loads(line)
-        word = request.get("cmd")
-        if word == "stop":
-            self.process.stop("asked to stop")
-        elif word == "role":
-            try:
-                self.take_role(request["nodes"])
-            except V2gError as error:
-                self.refuse(error)
-        elif word == "scout":
-            self._scout(float(request["seconds"]), request["names"])
-        elif word == "report":
-            for node in self._nodes:
-                if isinstance(node, StationMonitorNode):
-                    node.report()
+        try:
+            request = _parsed(line)
+            word = request.get("cmd") if isinstance(request, dict) else None
+            if word == "stop":
+                self.process.stop("asked to stop")
+            elif word == "role":
+                self.take_role(request.get("nodes"))
+            elif word == "scout":
+                self._scout(float(request["seconds"]), request["names"])
+            elif word == "report":
+                for node in self._nodes:
+                    if isinstance(node, StationMonitorNode):
+                        node.report()
+            else:
+                raise InputError(f"command {line.strip()[:80]}, allowed an object with cmd scout, role, report or stop")
+        except V2gError as error:
+            self.refuse(error)
 
-    def take_role(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+    def take_role(self, nodes: Any) -> None:  # noqa: ANN401 - whatever JSON holds
         """Make, configure and activate the nodes in order.
 
+        Args:
+            nodes: list of {"kind", "name", "namespace", "parameters"}.
+
         Raises:
-            InputError: unknown kind or a parameter that can't be used.
-            StartupError: a node refuses a transition.
+            InputError: not such a list, unknown kind or a parameter that can't be used.
+            StartupError: a node refuses a transition, or there are nodes already.
         """
+        _check_role(nodes)
+        if self._nodes:
+            raise StartupError(f"this process has its role already: {self._nodes[0].get_fully_qualified_name()}")
         wanted = max((PRIORITIES.get(spec["kind"], 0) for spec in nodes), default=0)
         if wanted and not claim_real_time(wanted):
             events.emit("note", text="real-time scheduling is not permitted here; control runs at normal priority")
@@ -126,7 +137,10 @@ class Host:
     def _add(self, kind: str, name: str, namespace: str, parameters: Mapping[str, Any]) -> None:
         if kind not in KINDS:
             raise InputError(f"node kind {kind!r}, allowed {', '.join(KINDS)}")
-        node = KINDS[kind](name, namespace, dict(parameters), self.process.context)
+        try:
+            node = KINDS[kind](name, namespace, dict(parameters), self.process.context)
+        except NameValidationException as error:
+            raise InputError(f"node {namespace}/{name}: {error}") from error
         self._nodes.append(node)
         self.process.add(node)
 
@@ -134,7 +148,8 @@ class Host:
         for node in self._nodes:
             for step in (node.trigger_configure, node.trigger_activate):
                 if step() is not TransitionCallbackReturn.SUCCESS:
-                    raise StartupError(f"{node.get_fully_qualified_name()}: {node.problem or step.__name__}")
+                    kind = InputError if isinstance(node.failure, InputError) else StartupError
+                    raise kind(f"{node.get_fully_qualified_name()}: {node.failure or step.__name__}")
         events.emit("ready", nodes=[node.get_fully_qualified_name() for node in self._nodes])
 
     def _drop_placeholder(self) -> None:
@@ -176,12 +191,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", default=kind or "host", help="name of the process")
     parser.add_argument("--role", help="nodes to run, as JSON; without it they come on standard input")
     options = parser.parse_args(words[:border])
-    host = Host(options.name, words[border:])
+    try:
+        host = Host(options.name, words[border:])
+    except (RuntimeError, NameValidationException) as error:  # rclpy's own errors are RuntimeErrors: ROS arguments
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        leave(1 if isinstance(error, StartupError) else 2)
     try:
         if kind:
             host.run_kind(kind)
         elif options.role:
-            host.take_role(json.loads(options.role))
+            host.take_role(_parsed(options.role))
         else:
             events.supervise()
             host.process.watch_stdin(host.command)
@@ -192,6 +211,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     events.emit("stopped")
     leave(code)
     return code
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{text.strip()[:80]} is not JSON: {error}") from error
+
+
+def _check_role(nodes: object) -> None:
+    """Refuse what is not a list of nodes."""
+    if not isinstance(nodes, list) or not nodes:
+        raise InputError(f"role is {str(nodes)[:80]}, allowed a list of at least one node")
+    for spec in nodes:
+        if not isinstance(spec, dict) or not all(isinstance(spec.get(key), kind) for key, kind in ROLE_KEYS.items()):
+            keys = ", ".join(f"{key} ({kind.__name__})" for key, kind in ROLE_KEYS.items())
+            raise InputError(f"role has node {str(spec)[:80]}, allowed an object with {keys}")
 
 
 if __name__ == "__main__":
