@@ -270,14 +270,16 @@ def test_a_second_stop_signal_ends_everything_at_once(bench: Bench) -> None:
     assert bench.commands("stopped") == []
 
 
-def test_an_ignored_signal_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize(("number", "heard"), [(signal.SIGHUP, False), (signal.SIGINT, True)])
+def test_nohup_is_respected(number: signal.Signals, heard: bool) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with StopSignals() as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop.requested
+            os.kill(os.getpid(), number)
+            assert stop.requested == heard
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
 
 def test_the_monitor_sums_up_however_long_that_is(bench: Bench) -> None:

@@ -58,6 +58,16 @@ def test_standard_output_is_one_json_object_with_the_keys_in_order(
     assert "log of module" in errors
 
 
+def test_an_interrupted_start_says_so(
+    heard: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("v2g_nodes.cli.stop_signals.StopSignals.requested", True)
+    assert main(["up", *SHORT, "--json", "-"]) == 130
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.endswith("v2g │ interrupted, all processes are gone\n")
+
+
 def test_a_run_that_is_not_good_exits_with_one(
     heard: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,9 @@ def run_station(options: RunOptions) -> RunResult:
                 supervisor = Supervisor(plan, logs, stop, lambda _, event: view.show(event), view.step,
                                         environment=environment)
                 figures, fault = _supervise(supervisor, view, overrides)
+        except KeyboardInterrupt:
+            logs.say("interrupted, all processes are gone", "yellow")
+            raise
         finally:
             logs.close()
             if not uses_our_profile(environment):  # else there is none

@@ -28,7 +28,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         for number in NUMBERS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            # nohup leaves SIGHUP ignored and means it; a script's `&` does the same to SIGINT without meaning it
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._count)
         return self
 
