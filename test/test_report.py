@@ -142,6 +142,7 @@ def test_files_are_written(tmp_path: Path) -> None:
     assert page == tmp_path / "report.html"
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert json.loads((tmp_path / "summary.json").read_text()) == dict(result().figures)
+    assert (tmp_path / "station.png").read_bytes().startswith(b"\x89PNG")
     assert list(json.loads((tmp_path / "summary.json").read_text())) == list(UP_KEYS)
     assert json.loads((tmp_path / "series.json").read_text()) == make_series()
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from v2g_nodes import __version__
-from v2g_nodes.cli.report_figures import PANELS, Series, module_colors, module_ids, panel_svg
+from v2g_nodes.cli.report_figures import PANELS, Series, figure_station, module_colors, module_ids, panel_svg
 from v2g_nodes.cli.run_station import RunResult
 from v2g_nodes.sim.time_axis import format_clock
 
@@ -60,6 +60,8 @@ CARDS = (
     ("limit violations", "constraint_violations", "{:.0f}"), ("energy to the grid", "energy_kwh", "{:+.2f} kWh"),
 )  # fmt: skip
 
+PNG_DPI = 110  # 1320 pixels wide
+
 CSS = """
 body{margin:0;background:#f3f5f7;color:#1b2733;font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1240px;margin:0 auto;padding:28px 20px 48px}
@@ -83,7 +85,7 @@ ul{color:#5b6b7a;margin:6px 0;padding-left:20px}code{font-size:13px}
 
 
 def write_report(folder: Path, result: RunResult) -> Path:
-    """Write `report.html`, `summary.json` and `series.json`.
+    """Write `report.html`, `summary.json`, `series.json` and `station.png` with all plots in one.
 
     Args:
         folder: exists.
@@ -96,6 +98,8 @@ def write_report(folder: Path, result: RunResult) -> Path:
     page.write_text(render_page(result, datetime.now()), encoding="utf-8")
     (folder / "summary.json").write_text(json.dumps(result.figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "series.json").write_text(json.dumps(result.series, allow_nan=False) + "\n", encoding="utf-8")
+    if result.series:
+        figure_station(result.series).savefig(folder / "station.png", dpi=PNG_DPI)
     return page
 
 

@@ -18,6 +18,7 @@ from v2g_nodes.sim.time_axis import DAY_S, format_clock
 
 Series = Mapping[str, Any]
 
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 SOC_MOVED = 0.02  # less movement would be a flat line on the scale of all modules' levels
 WIDE = 8.0  # largest over median beyond which a linear scale would hide the median
 POINTS_MAX = 1500  # per line: more than a screen has columns only makes the file larger
@@ -87,7 +88,7 @@ def panel_svg(panel: Panel, series: Series) -> str:
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         _fill(panel, figure.subplots(), series)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True)
+        figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

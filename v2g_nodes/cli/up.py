@@ -58,7 +58,7 @@ def up(
     max_kw: Annotated[float | None, typer.Option(help="Cap on every module's power [kW], for commissioning.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the synthetic day and the default station. [default: 0]")] = None,
     report: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Write report.html, summary.json, series.json and logs there.")
+        str | None, typer.Option(metavar="DIR", help="Write report.html, summary.json, series, figure and logs there.")
     ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="No live table.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all log lines, not only warnings.")] = False,
