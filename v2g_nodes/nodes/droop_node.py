@@ -50,8 +50,9 @@ class DroopNode(ManagedNode[DroopParameters]):
             raise InputError(f"module {p.module_id} is not in the process of its droop, found {found}")
         self._module: ModuleNode = LOCAL_MODULES[p.module_id]
         law = Droop(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s)
-        self._control = DroopControl(law, p.ramp_kw_per_s, p.signal_hold_s)
-        self._sources = SourceChoice(round(p.signal_hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
+        hold_s = p.held_s(p.signal_hold_s)
+        self._control = DroopControl(law, p.ramp_kw_per_s, hold_s)
+        self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
         # filled by the ticker, emptied by the executor, so nothing is lost between them
         self._ticks: deque[tuple[Any, ...]] = deque()
@@ -88,8 +89,8 @@ class DroopNode(ManagedNode[DroopParameters]):
     def _on_base(self, message: BaseSetpoint) -> None:
         # The stamp counts in ROS time, the law in its own: what is left of the validity goes over.
         left_s = convert.to_seconds(message.valid_until) - self._module.now_s()
+        # Not woken for it: the next tick is at most a period away, and neighbours may be in their last round.
         self._control.set_base(message.power_kw, self._module.law_s() + left_s)
-        self._ticker.wake()
 
     def _on_tick(self, tick: Tick) -> None:
         arrival_ns, self._arrival_ns = self._arrival_ns, 0

@@ -90,6 +90,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self.control.resume(self._seen.reference_kw)
         self._pace = Pace(PAUSE_S * p.speed)
         self._fault = ""
+        self._hold_s = p.held_s(p.signal_hold_s)
         self.signal_age_s = math.inf
         self.droop_overruns = 0
         self._applied_out = self.publisher(streams.APPLIED)
@@ -163,7 +164,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._seen = replace(self._seen, fault=f"backend: {error}")
             self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)
         self._fault = self._seen.fault or self._fault
-        self.control.observe(_observation(self._seen), self.signal_age_s <= self.p.signal_hold_s)
+        self.control.observe(_observation(self._seen), self.signal_age_s <= self._hold_s)
 
     def _on_report(self) -> None:
         """20 Hz: take over when droop is silent; publish what changed."""
@@ -248,7 +249,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             return "droop silent: ramping to zero"
         if not seen.vehicle.plugged:
             return "no vehicle"
-        if self.signal_age_s > self.p.signal_hold_s:
+        if self.signal_age_s > self._hold_s:
             return "grid signal lost: ramping to zero" if control.energised else "no grid signal"
         if control.mode is Mode.DERATED:
             return f"derated at {seen.temperature_c:.0f} deg C, ambient {seen.ambient_c:.0f} deg C"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,8 @@ from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 
-TICK_S = 0.02  # s, how often silence and resends are looked at
+RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
+TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
 
@@ -75,6 +77,22 @@ class OptimizerParameters(LimitParameters):
     thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
 
 
+class Began(NamedTuple):
+    """What a record needs of the moment of its agreement, as it is written later.
+
+    Args:
+        target_kw: target of the station [kW].
+        signal_ns: receipt of the signal [ns].
+        curves_sent: messages since start.
+        states_sent: messages since start.
+    """
+
+    target_kw: float
+    signal_ns: int
+    curves_sent: int
+    states_sent: int
+
+
 class OptimizerNode(ManagedNode[OptimizerParameters]):
     """See module docstring."""
 
@@ -107,7 +125,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             island_rule=p.island_rule,
         )
         self._optimizer = ModuleOptimizer(settings, int(time.time()), self._freeze)
-        self._sources = SourceChoice(round(p.signal_hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
+        hold_s = p.held_s(p.signal_hold_s)
+        self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
+        self._valid_s = p.held_s(p.setpoint_valid_s)
         self._plan: Plan | None = None
         self._applied: Applied | None = None
         self._applied_ns = -(1 << 62)
@@ -117,6 +137,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint_until_s = -math.inf  # law time
         self._signal_ns = 0
         self._curves_sent = 0
+        self._records_later: list[tuple[Decision, Began, float, int]] = []
+        self._reports_later: list[NeighborReport] = []
         self._states_sent = 0
         self._state_out = self.publisher(streams.NEIGHBOR_STATE)
         self._curve_out = self.publisher(streams.CURVE)
@@ -149,6 +171,14 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
 
     def _on_tick(self) -> None:
         self._step((), ())
+        records, self._records_later = self._records_later, []
+        if records and time.monotonic_ns() - records[-1][-1] < RECORD_AFTER_NS:
+            self._records_later = records
+            return
+        reports, self._reports_later = self._reports_later, []
+        self._report(reports)
+        for record in records:
+            self._record_out.publish(self._record(*record))
 
     def _on_applied(self, message: Applied) -> None:
         if all(map(math.isfinite, (message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))):
@@ -188,7 +218,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def _step(self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...]) -> None:
         now_ns = time.monotonic_ns()
         before = (self._optimizer.epoch, self._optimizer.membership.group)
-        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), self._sequence_limit())
+        limit = self._sequence_limit() if reports else None
+        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
         if (self._optimizer.epoch, self._optimizer.membership.group) != before:
             self._signal_ns = now_ns  # a signal adopted from a neighbour, or a new group that begins again
         self._send(outbox)
@@ -236,18 +267,23 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         for frame in outbox.frames:
             self._curve_out.publish(convert.curve_message(frame))
             self._curves_sent += 1
-        for report in outbox.reports:
+        if outbox.decision is not None:
+            self._decide(outbox.decision)
+            self._reports_later += outbox.reports  # others may still be in their last round
+        else:
+            self._report(outbox.reports)
+
+    def _report(self, reports: Sequence[NeighborReport]) -> None:
+        for report in reports:
             self._states_sent += 1
             leaving = not self._optimizer.membership.taking_part
             self._state_out.publish(convert.state_message(report, self._states_sent % 65536, leaving))
-        if outbox.decision is not None:
-            self._decide(outbox.decision)
 
     def _decide(self, decision: Decision) -> None:
-        """Pass the agreed power on, then record how it came about."""
+        """Pass the agreed power on at once; the record follows with the next tick, when the others are through."""
         now_s = self.now_s()
         message = BaseSetpoint(
-            valid_until=convert.to_time(now_s + self.p.setpoint_valid_s),
+            valid_until=convert.to_time(now_s + self._valid_s),
             membership=decision.group.fingerprint,
             power_kw=decision.agreement.power_kw,
             lambda_eur_per_kwh=decision.agreement.lambda_eur_per_kwh,
@@ -255,8 +291,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         convert.put_epoch(message, decision.epoch)
         self._setpoint_out.publish(message)
         agreed_ns = time.monotonic_ns()
-        self._setpoint, self._setpoint_until_s = message, self.law_s() + self.p.setpoint_valid_s
-        self._record_out.publish(self._record(decision, now_s, agreed_ns))
+        self._setpoint, self._setpoint_until_s = message, self.law_s() + self._valid_s
+        began = Began(self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent)
+        self._records_later.append((decision, began, now_s, agreed_ns))
 
     def _repeat_setpoint(self) -> None:
         left_s = self._setpoint_until_s - self.law_s()
@@ -264,7 +301,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             self._setpoint.valid_until = convert.to_time(self.now_s() + left_s)
             self._setpoint_out.publish(self._setpoint)
 
-    def _record(self, decision: Decision, now_s: float, agreed_ns: int) -> DecisionRecord:
+    def _record(self, decision: Decision, began: Began, now_s: float, agreed_ns: int) -> DecisionRecord:
         agreement, group, warm = decision.agreement, decision.group, decision.warm
         detail: Any = decision.snapshot.detail
         mask = dict.fromkeys(group.members, 0)
@@ -283,9 +320,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             warm=[*warm.prices, *warm.totals_kw] if warm and not agreement.cold else [],
             rounds=agreement.rounds,
             resends=decision.resends,
-            curves_sent=self._curves_sent,
-            states_sent=self._states_sent,
-            target_kw=self._optimizer.target_kw,
+            curves_sent=began.curves_sent,
+            states_sent=began.states_sent,
+            target_kw=began.target_kw,
             island_target_kw=agreement.target_kw,
             clipped_target_kw=agreement.clipped_target_kw,
             box_low_kw=decision.snapshot.box.low_kw,
@@ -296,7 +333,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             cost_parameters=[getattr(self._cost, name) for name in CostParameters.__dataclass_fields__],
             lambda_eur_per_kwh=agreement.lambda_eur_per_kwh,
             power_kw=agreement.power_kw,
-            signal_received_ns=self._signal_ns,
+            signal_received_ns=began.signal_ns,
             started_ns=decision.started_ns,
             agreed_ns=agreed_ns,
         )

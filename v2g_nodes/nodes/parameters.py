@@ -19,6 +19,7 @@ from v2g_nodes.core.errors import InputError
 
 Values = TypeVar("Values")
 
+HOLD_WALL_S = 0.5  # s
 _BUILTIN = {"use_sim_time", "start_type_description_service"}
 
 
@@ -62,6 +63,13 @@ class LimitParameters(RunParameters):
     soc_max: float = parameter(0.95, "no charge above", "", 0.0, 1.0)
     efficiency: float = parameter(0.96, "one way", "", 0.5, 1.0)
     signal_hold_s: float = parameter(5.0, "how long a silent grid signal is held", "s", 0.1, 3600.0)
+
+    def held_s(self, hold_s: float) -> float:
+        """A time for which something is held [s], in fast simulated time at least half a second on the wall.
+
+        Signals and epochs come ten times a second of wall time at the most, so law time passes in strides.
+        """
+        return max(hold_s, HOLD_WALL_S * self.speed) if self.speed > 1.0 else hold_s
 
 
 def declare(node: Node, kind: type[Values]) -> Values:
