@@ -93,7 +93,6 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._control.set_base(message.power_kw, self._module.law_s() + left_s)
 
     def _on_tick(self, tick: Tick) -> None:
-        arrival_ns, self._arrival_ns = self._arrival_ns, 0
         inputs: DroopInputs | None = None
 
         def request(control: ModuleControl, now_s: float, dt_s: float) -> float:
@@ -105,11 +104,14 @@ class DroopNode(ManagedNode[DroopParameters]):
             )
             return self._control.decide(inputs)
 
+        arrival_ns = self._arrival_ns
         applied_kw = self._module.drive(request)
         if applied_kw is None or inputs is None:
             return
         if arrival_ns:
             self._latencies_ns.append(time.time_ns() - arrival_ns)
+            if self._arrival_ns == arrival_ns:  # else another one has come meanwhile, for the next tick
+                self._arrival_ns = 0
         self._note(tick, inputs, applied_kw)
 
     def _note(self, tick: Tick, inputs: DroopInputs, applied_kw: float) -> None:

@@ -142,9 +142,9 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             return self._tick(request)
 
     def _tick(self, request: Request) -> float | None:
-        if not self.active:
-            return None
         now_s, control = self.law_s(), self.control
+        if not self.active or now_s == 0.0:  # simulated time has not reached this node yet
+            return None
         pause_s, dt_s = self._pace.take(now_s)
         if dt_s <= 0.0:
             return None
