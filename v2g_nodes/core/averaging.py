@@ -17,12 +17,11 @@ decisions taken from it never differ. (DERIVED; the same recursion counts non-ba
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from v2g_nodes.core.graph import Adjacency, Edges, adjacency, diameter, spanning_tree
-from v2g_nodes.core.types import IntArray
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,13 @@ class BallSum:
     Args:
         plan: the group's plan.
         member: own id.
-        values: own integers, shape (m,).
+        values: own integers.
     """
 
-    def __init__(self, plan: SumPlan, member: int, values: IntArray) -> None:
+    def __init__(self, plan: SumPlan, member: int, values: Sequence[int]) -> None:
         self._plan = plan
         self._links = len(plan.neighbours[member])
-        self._ball = values
-        self._ball_before = values
+        self._ball = self._ball_before = tuple(values)
         self._round = 0
 
     @property
@@ -79,27 +77,28 @@ class BallSum:
         return self._round == self._plan.rounds
 
     @property
-    def ball(self) -> IntArray:
-        """What to broadcast in this round, shape (m,)."""
+    def ball(self) -> tuple[int, ...]:
+        """What to broadcast in this round."""
         return self._ball
 
-    def advance(self, received: Mapping[int, IntArray]) -> None:
+    def advance(self, received: Iterable[Sequence[int]]) -> None:
         """End a round.
 
         Args:
             received: the balls that all neighbours in the plan broadcast in this round.
         """
-        covered = sum(received.values())
+        covered = map(sum, zip(*received, strict=True))
         if self._round == 0:
-            following = self._ball + covered
+            following = tuple(c + own for c, own in zip(covered, self._ball, strict=True))
         else:
-            following = covered - (self._links - 1) * self._ball_before
+            twice = self._links - 1
+            following = tuple(c - twice * before for c, before in zip(covered, self._ball_before, strict=True))
         self._ball_before, self._ball = self._ball, following
         self._round += 1
 
     @property
-    def total(self) -> IntArray:
-        """Sum over all members, shape (m,); meaningful once `done`."""
+    def total(self) -> tuple[int, ...]:
+        """Sum over all members; meaningful once `done`."""
         if self._plan.even_ring:
-            return (self._ball + self._ball_before) // 2
+            return tuple((a + b) // 2 for a, b in zip(self._ball, self._ball_before, strict=True))
         return self._ball

@@ -9,12 +9,9 @@ answers with a frame of that round, so two members never answer each other's ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-import numpy as np
-
-from v2g_nodes.core.types import EpochId, Frame, IntArray
+from v2g_nodes.core.types import EpochId, Frame
 
 INT16_MAX = 32767
 
@@ -48,7 +45,7 @@ class Exchange:
         self._frame: Frame | None = None
         self._sent_ns = 0
         self._answer = False
-        self._received: dict[tuple[int, int], IntArray] = {}
+        self._received: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @property
     def round(self) -> int:
@@ -65,11 +62,11 @@ class Exchange:
         """Store an addressed frame of the same bracket; notice who is behind."""
         if frame.round < self.round + self.finished:
             self._answer = True
-        self._received[frame.sender, frame.round] = np.array(frame.values, dtype=np.int64)
+        self._received[frame.sender, frame.round] = frame.values
         if frame.values_previous:
-            self._received[frame.sender, frame.round - 1] = np.array(frame.values_previous, dtype=np.int64)
+            self._received[frame.sender, frame.round - 1] = frame.values_previous
 
-    def post(self, values: IntArray, exponent: int, now_ns: int) -> Frame:
+    def post(self, values: Sequence[int], exponent: int, now_ns: int) -> Frame:
         """Begin the next round with own values (saturated to int16)."""
         before = self._frame
         self._frame = Frame(
@@ -79,7 +76,7 @@ class Exchange:
             round=self.round + 1,
             bracket=self.bracket,
             exponent=exponent,
-            values=tuple(np.clip(values, -INT16_MAX, INT16_MAX).tolist()),
+            values=tuple(min(max(value, -INT16_MAX), INT16_MAX) for value in values),
             exponent_previous=before.exponent if before else 0,
             values_previous=before.values if before else (),
         )
@@ -87,14 +84,14 @@ class Exchange:
         self._answer = False
         return self._frame
 
-    def complete(self) -> Mapping[int, IntArray] | None:
+    def complete(self) -> list[tuple[int, ...]] | None:
         """All neighbours' values of the current round, or None while one is missing."""
-        received = {}
+        now, received = self.round, []
         for neighbour in self._neighbours:
-            values = self._received.get((neighbour, self.round))
+            values = self._received.get((neighbour, now))
             if values is None:
                 return None
-            received[neighbour] = values
+            received.append(values)
         return received
 
     def repeat(self, now_ns: int) -> Frame | None:
@@ -110,8 +107,7 @@ class Exchange:
 
 def _closing(last: Frame) -> Frame:
     """The frame of a member that is through: nothing new, and the values of its last round."""
-    return replace(
-        last,
+    return last._replace(
         round=last.round + 1,
         values=(0,) * len(last.values),
         exponent_previous=last.exponent,

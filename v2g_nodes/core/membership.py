@@ -110,8 +110,10 @@ class Membership:
             return
         known = self._reports.get(report.origin)
         if report.origin == sender:
-            outdated = known is not None and known.incarnation > report.incarnation
-            (self._outdated.add if outdated else self._outdated.discard)(sender)
+            self._outdated.discard(sender)
+            if known is not None and known.incarnation > report.incarnation:
+                self._outdated.add(sender)
+                self._announce(sender)  # it should learn what to outbid
         if report.origin == self._module_id:
             if report != known and known and not known.newer_than(report):
                 self._issue(known.alive, report.incarnation, report.version)
@@ -160,9 +162,12 @@ class Membership:
         self._store(LinkReport(self._module_id, incarnation, (version + 1) % SERIAL, alive))
 
     def _store(self, report: LinkReport) -> None:
-        origin = report.origin
-        self._reports[origin] = report
+        self._reports[report.origin] = report
         self._changed = True
+        self._announce(report.origin)
+
+    def _announce(self, origin: int) -> None:
+        """Send the report of this module before those that are known to all."""
         for queue in (self._news, self._turns):
             while origin in queue:
                 queue.remove(origin)

@@ -144,6 +144,7 @@ class ModuleOptimizer:
         self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
         self._report_ns = -(1 << 62)
         self._reported = False
+        self._tag = 0  # what frames of the agent carry as membership
 
     def start_epoch(self, epoch: EpochId, target_kw: float, sequence_limit: int | None = None) -> bool:
         """A newer signal: the exchange in progress ends, the next `step` begins another. False if not newer.
@@ -180,6 +181,9 @@ class ModuleOptimizer:
             sequence_limit: signal sequences beyond it come from a wrong clock and are not adopted.
         """
         outbox = Outbox()
+        if frames and not reports and self._agent is not None and available:  # the many steps of a round
+            self._run_agent([frame for frame in frames if self._usable(frame, now_ns)], now_ns, outbox)
+            return outbox
         for report in reports:
             self._take_report(report, now_ns, sequence_limit)
         usable = [frame for frame in frames if self._usable(frame, now_ns)]
@@ -214,7 +218,7 @@ class ModuleOptimizer:
             return False
         self.membership.hear(frame.sender, now_ns)
         if frame.epoch == self.epoch:
-            early = self._agent is None or frame.membership != self._frame_tag()
+            early = self._agent is None or frame.membership != self._tag
         else:
             early = self.epoch == NO_EPOCH or frame.epoch.newer_than(self.epoch)
         if early:
@@ -271,9 +275,10 @@ class ModuleOptimizer:
             self.own_target_kw(),
             self._settings.price_span_eur_per_kwh,
         )
-        warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint and not self._forced_cold() else None
-        shown = replace(group, fingerprint=self._frame_tag())
-        self._agent = SupplyCurveAgent(problem, shown, warm, self._settings.resend_ns)
+        warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
+        self._tag = self._frame_tag()
+        shown = replace(group, fingerprint=self._tag)
+        self._agent = SupplyCurveAgent(problem, shown, warm, self._settings.resend_ns, self._forced_cold())
         self._frozen = (group, snapshot, warm, now_ns)
 
     def _forced_cold(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ Response = Callable[[FloatArray], FloatArray]
 MODULES_MAX = 64  # slots of one EK3 bus (EK3 specification: at most 64 nodes per bus)
 
 
-@dataclass(frozen=True, order=False)
-class EpochId:
+class EpochId(NamedTuple):
     """Names one agreement: which signal of which source under which plan.
 
     `signal_sequence` comes from signal time (tenths of a second), so a restarted source can't reuse one.
@@ -60,8 +60,7 @@ class Box:
     high_kw: float
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One broadcast of one round, as it crosses any network (see msg/Curve.msg).
 
     Args:

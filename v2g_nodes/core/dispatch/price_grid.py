@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
-import numpy as np
-
-from v2g_nodes.core.types import FloatArray
+#: prices [EUR/kWh] or powers [kW] of one grid, ascending; plain floats, as ten numbers are too few for arrays
+Curve = tuple[float, ...]
 
 VALUES_PER_FRAME = 10  # values of one round that fit a 64-byte frame twice (msg/Curve.msg)
 
@@ -16,17 +16,19 @@ VALUES_PER_FRAME = 10  # values of one round that fit a 64-byte frame twice (msg
 
 # Cold grid, shares of the price span: six on the side the target asks for and two on the other, where modules
 # that must charge can push the price; four and four while the target is small against the rating.
-_NEAR = (0.016, 0.035, 0.09, 0.21, 0.40, 0.67)
-_FAR = (0.08, 0.23)
-_BOTH = (0.02, 0.07, 0.20, 0.45)
+_NEAR = (0.013, 0.03, 0.056, 0.10, 0.175, 0.33)
+_FAR = (0.036, 0.14)
+_BOTH = (0.009, 0.025, 0.065, 0.16)
 _SMALL_TARGET = 0.08
 # Refined grid, shares of the way from the guess to either end of the bracket.
-_REFINED = (0.095, 0.23, 0.39, 0.59)
-# Warm grid: distances from the guess in units of its expected error, then as shares of the price span.
+_REFINED = (0.12, 0.27, 0.46, 0.71)
+# Warm grid: four prices around the guess, distances in units of its expected error; and four shares of the price
+# span, three on the side the target asks for, for the case that boxes changed and the guess is wrong.
 _WARM_TIGHT = (1.0, 6.0)
-_WARM_WIDE = (0.1, 0.4)
+_WARM_NEAR = (0.02, 0.06, 0.17)
+_WARM_FAR = 0.05
+_WARM_STEP_MAX = 0.08  # of the rating; largest step of the target to the epoch before and from there
 _WARM_CELL_MAX = 0.12  # a guess from a cell wider than this share of the span is no better than a cold start
-
 
 @dataclass(frozen=True)
 class WarmStart:
@@ -35,50 +37,59 @@ class WarmStart:
     Args:
         prices: finite prices, ascending [EUR/kWh].
         totals_kw: the station's supply there, ascending [kW].
+        target_kw: the target it was made for, clipped [kW].
+        step_kw: how far that was from the target before [kW]; infinite after a cold start without memory.
         tag: 1..255, names the epoch it comes from.
     """
 
     prices: tuple[float, ...]
     totals_kw: tuple[float, ...]
+    target_kw: float
+    step_kw: float
     tag: int
 
 
-def cold_prices(span: float, target_kw: float, rating_kw: float) -> FloatArray:
-    """Ten prices over the whole range, shape (10,), ends infinite (they ask for the ends of the boxes)."""
+def cold_prices(span: float, target_kw: float, rating_kw: float) -> Curve:
+    """Ten prices over the whole range, ends infinite (they ask for the ends of the boxes)."""
     if abs(target_kw) < _SMALL_TARGET * rating_kw:
-        finite = np.concatenate([-np.array(_BOTH[::-1]), _BOTH])
+        shares = (*(-x for x in reversed(_BOTH)), *_BOTH)
     else:
-        finite = np.concatenate([-np.array(_FAR[::-1]), _NEAR])
-        if target_kw < 0:
-            finite = -finite[::-1]
-    return np.concatenate([[-math.inf], span * finite, [math.inf]])
+        shares = _towards(target_kw, _NEAR, _FAR)
+    return (-math.inf, *(span * x for x in shares), math.inf)
 
 
-def warm_prices(warm: WarmStart, span: float, target_kw: float) -> FloatArray | None:
-    """Ten prices around the one that the last curve lets expect, shape (10,), ends infinite.
+def _towards(target_kw: float, near: Curve, far: Curve) -> Curve:
+    """Shares of the span, ascending: `near` on the side that the target asks for, `far` on the other."""
+    below, above = (far, near) if target_kw > 0 else (near, far)
+    return (*(-x for x in reversed(below)), *above)
 
-    None when the last curve says too little about this target: a cold start serves better.
+
+def warm_prices(warm: WarmStart, span: float, target_kw: float, rating_kw: float) -> Curve | None:
+    """Ten prices around the one that the last curve lets expect, ends infinite.
+
+    None when the last curve says too little about this target: a cold start serves better. After a large step it does,
+    and in the epoch that follows one, as ramps then bound the modules around other powers than before.
     """
-    prices, totals_kw = np.array(warm.prices), np.array(warm.totals_kw)
-    crossing = find_crossing(totals_kw, target_kw)
-    cell = float(prices[crossing.cell + 1] - prices[crossing.cell])
+    if max(abs(target_kw - warm.target_kw), warm.step_kw) > _WARM_STEP_MAX * rating_kw:
+        return None
+    crossing = find_crossing(warm.totals_kw, target_kw)
+    cell = warm.prices[crossing.cell + 1] - warm.prices[crossing.cell]
     if crossing.clipped_target_kw != target_kw or cell > _WARM_CELL_MAX * span:
         return None
-    guess = guess_price(prices, totals_kw, crossing)
-    tight = (0.03 * cell + 1e-4 * span) * np.array(_WARM_TIGHT)
-    wide = np.maximum(span * np.array(_WARM_WIDE), tight[-1] * np.array([1.5, 2.0]))
-    steps: FloatArray = np.concatenate([tight, wide])
-    return np.concatenate([[-math.inf], guess - steps[::-1], guess + steps, [math.inf]])
+    guess = guess_price(warm.prices, warm.totals_kw, crossing)
+    error = 0.03 * cell + 1e-4 * span
+    tight = [guess + sign * error * x for x in _WARM_TIGHT for sign in (-1, 1)]
+    side = math.copysign(span, target_kw)
+    return (-math.inf, *sorted([*tight, -side * _WARM_FAR, *(side * x for x in _WARM_NEAR)]), math.inf)
 
 
-def refined_prices(low: float, high: float, guess: float) -> FloatArray:
-    """Ten prices inside a bracket, its ends among them, denser around the guess; shape (10,)."""
-    shares = np.array(_REFINED)
-    width = high - low
-    guess = float(np.clip(guess, low + 1e-3 * width, high - 1e-3 * width))
-    below = guess - shares[::-1] * (guess - low)
-    above = guess + shares * (high - guess)
-    return np.concatenate([[low], below, above, [high]])
+def refined_prices(low: float, high: float, guess: float) -> Curve:
+    """Ten prices inside a bracket, its ends among them, denser around the guess."""
+    margin = 1e-3 * (high - low)
+    guess = min(max(guess, low + margin), high - margin)
+    below = (guess - x * (guess - low) for x in reversed(_REFINED))
+    above = (guess + x * (high - guess) for x in _REFINED)
+    return (low, *below, *above, high)
 
 
 @dataclass(frozen=True)
@@ -96,53 +107,54 @@ class Crossing:
     clipped_target_kw: float
 
 
-def find_crossing(totals_kw: FloatArray, target_kw: float) -> Crossing:
+def find_crossing(totals_kw: Curve, target_kw: float) -> Crossing:
     """The first cell of a non-decreasing curve that holds the target.
 
     Args:
-        totals_kw: the station's supply at the tried prices, shape (k,).
+        totals_kw: the station's supply at the tried prices.
         target_kw: what is asked for [kW].
     """
-    clipped = float(min(max(target_kw, totals_kw[0]), totals_kw[-1]))
-    cell = int(np.searchsorted(totals_kw, clipped, side="left")) - 1
-    cell = min(max(cell, 0), len(totals_kw) - 2)
-    below, above = float(totals_kw[cell]), float(totals_kw[cell + 1])
+    clipped = min(max(target_kw, totals_kw[0]), totals_kw[-1])
+    cell = min(max(bisect_left(totals_kw, clipped) - 1, 0), len(totals_kw) - 2)
+    below, above = totals_kw[cell], totals_kw[cell + 1]
     share = (clipped - below) / (above - below) if above > below else 0.5
     return Crossing(cell, share, clipped)
 
 
-def guess_price(prices: FloatArray, totals_kw: FloatArray, crossing: Crossing) -> float:
+def guess_price(prices: Curve, totals_kw: Curve, crossing: Crossing) -> float:
     """Price at the crossing by monotone cubic interpolation (Fritsch and Carlson 1980) of price over power.
 
-    All prices must be finite; shape (k,) each.
+    All prices must be finite.
     """
-    k = crossing.cell
-    rise = np.diff(prices)
-    run = np.diff(totals_kw)
-    if run[k] <= 0:
-        return float(prices[k] + 0.5 * rise[k])
-    secant = rise / np.maximum(run, 1e-12)
+    k, last = crossing.cell, len(prices) - 2
+    run = totals_kw[k + 1] - totals_kw[k]
+    if run <= 0:
+        return (prices[k] + prices[k + 1]) / 2
+
+    def secant(cell: int) -> float:
+        return (prices[cell + 1] - prices[cell]) / max(totals_kw[cell + 1] - totals_kw[cell], 1e-12)
 
     def tangent(node: int) -> float:
-        if node == 0 or node == len(prices) - 1:
-            return float(secant[min(node, len(secant) - 1)])
-        return float(2 * secant[node - 1] * secant[node] / (secant[node - 1] + secant[node]))
+        if node in (0, last + 1):
+            return secant(min(node, last))
+        before, after = secant(node - 1), secant(node)
+        return 2 * before * after / (before + after)
 
-    s, h, d0, d1 = crossing.share, float(run[k]), tangent(k), tangent(k + 1)
-    d0, d1 = min(d0, 3 * float(secant[k])), min(d1, 3 * float(secant[k]))
-    return float(
+    s, steepest = crossing.share, 3 * secant(k)
+    d0, d1 = min(tangent(k), steepest), min(tangent(k + 1), steepest)
+    return (
         (1 + 2 * s) * (1 - s) ** 2 * prices[k]
-        + s * (1 - s) ** 2 * h * d0
+        + s * (1 - s) ** 2 * run * d0
         + s * s * (3 - 2 * s) * prices[k + 1]
-        + s * s * (s - 1) * h * d1
+        + s * s * (s - 1) * run * d1
     )
 
 
-def finite_prices(prices: FloatArray, span: float) -> FloatArray:
-    """The prices with an infinite end put just outside the others and at least at the span, shape (k,)."""
-    low, high = float(prices[0]), float(prices[-1])
+def finite_prices(prices: Curve, span: float) -> Curve:
+    """The prices with infinite ends put just outside the others and at least at the span."""
+    low, high = prices[0], prices[-1]
     if math.isinf(low):
-        low = min(-span, float(prices[1]) - 1e-6 * span)
+        low = min(-span, prices[1] - 1e-6 * span)
     if math.isinf(high):
-        high = max(span, float(prices[-2]) + 1e-6 * span)
-    return np.concatenate([[low], prices[1:-1], [high]])
+        high = max(span, prices[-2] + 1e-6 * span)
+    return (low, *prices[1:-1], high)

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -38,6 +39,7 @@ from v2g_nodes.core.averaging import BallSum, sum_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import (
     Crossing,
+    Curve,
     WarmStart,
     cold_prices,
     find_crossing,
@@ -47,11 +49,11 @@ from v2g_nodes.core.dispatch.price_grid import (
     warm_prices,
 )
 from v2g_nodes.core.exchange import INT16_MAX, Exchange
-from v2g_nodes.core.types import Agreement, FloatArray, Frame
+from v2g_nodes.core.types import Agreement, Frame
 
 PASSES = 2
 COLD = 0  # bracket tag of the whole price range
-GAP_TOLERANCE = 3e-4  # accept a first pass whose bound is this share of the cost; the target is a gap below 1e-3
+GAP_TOLERANCE = 6e-4  # accept a first pass whose bound is this share of the cost; the target is a gap below 1e-3
 
 
 class SupplyCurveAgent:
@@ -62,9 +64,12 @@ class SupplyCurveAgent:
         group: who takes part.
         warm: what the last agreed epoch left, or None for a cold start.
         resend_ns: pause before a waiting member repeats its frame [ns].
+        cold: begin with the whole price range all the same.
     """
 
-    def __init__(self, problem: LocalProblem, group: Group, warm: WarmStart | None, resend_ns: int) -> None:
+    def __init__(
+        self, problem: LocalProblem, group: Group, warm: WarmStart | None, resend_ns: int, cold: bool = False
+    ) -> None:
         self._problem = problem
         self._members = len(group.members)
         self._offset = (1 + group.members.index(problem.module_id)) * _GOLDEN % 1.0
@@ -76,7 +81,7 @@ class SupplyCurveAgent:
         )
         self._agreement: Agreement | None = None
         self.warm_start: WarmStart | None = None
-        self._begin(warm)
+        self._begin(None if cold else warm)
 
     @property
     def agreement(self) -> Agreement | None:
@@ -111,21 +116,22 @@ class SupplyCurveAgent:
 
     def _begin(self, warm: WarmStart | None) -> None:
         span, target_kw = self._problem.price_span_eur_per_kwh, self._problem.target_kw
-        prices = warm_prices(warm, span, target_kw) if warm else None
+        prices = warm_prices(warm, span, target_kw, self._rating_kw) if warm else None
         self._exchange.restart(warm.tag if warm and prices is not None else COLD)
         self._pass = 0
         self._base_kw = 0.0  # what the pass adds to: own part ...
         self._base_total_kw = 0.0  # ... and the group's
-        self._curve: tuple[FloatArray, FloatArray] | None = None
+        self._curve: tuple[Curve, Curve] = ((), ())
         if prices is None:
             prices = cold_prices(span, target_kw, self._rating_kw)
         self._begin_pass(prices, _exponent(self._rating_kw, self._members))
 
-    def _begin_pass(self, prices: FloatArray, exponent: int) -> None:
+    def _begin_pass(self, prices: Curve, exponent: int) -> None:
         self._prices = prices
         self._exponent = exponent
-        self._offers_kw = self._problem.response(prices)
-        self._units = np.floor((self._offers_kw - self._base_kw) / 2.0**exponent + self._offset).astype(np.int64)
+        self._offers_kw: list[float] = self._problem.response(np.array(prices)).tolist()
+        unit_kw = 2.0**exponent
+        self._units = [math.floor((kw - self._base_kw) / unit_kw + self._offset) for kw in self._offers_kw]
         self._sum = BallSum(self._plan, self._problem.module_id, self._units)
         self._posted = False
 
@@ -149,7 +155,7 @@ class SupplyCurveAgent:
     def _end_pass(self) -> None:
         total_units = self._sum.total
         unit_kw = 2.0**self._exponent
-        totals_kw = np.maximum.accumulate(self._base_total_kw + unit_kw * total_units)
+        totals_kw = tuple(accumulate((self._base_total_kw + unit_kw * units for units in total_units), max))
         prices = finite_prices(self._prices, self._problem.price_span_eur_per_kwh)
         crossing = find_crossing(totals_kw, self._problem.target_kw)
         k, share = crossing.cell, crossing.share
@@ -158,23 +164,24 @@ class SupplyCurveAgent:
             if not self._good_enough(prices, totals_kw, crossing):
                 self._pass = 1
                 low, high = self._bracket(totals_kw, k, unit_kw * self._members)
-                inside = slice(low, high + 1)
-                self._curve = (np.delete(prices, inside), np.delete(totals_kw, inside))
-                self._base_kw = unit_kw * float(self._units[low])
-                self._base_total_kw = unit_kw * float(total_units[low])
-                left_kw = float(totals_kw[high] - totals_kw[low]) + self._members * unit_kw
-                guess = guess_price(prices, totals_kw, crossing)
-                inner = refined_prices(float(prices[low]), float(prices[high]), guess)
-                inner[[0, -1]] = self._prices[[low, high]]
+                self._curve = (
+                    (*prices[:low], *prices[high + 1 :]),
+                    (*totals_kw[:low], *totals_kw[high + 1 :]),
+                )
+                self._base_kw = unit_kw * self._units[low]
+                self._base_total_kw = unit_kw * total_units[low]
+                left_kw = totals_kw[high] - totals_kw[low] + self._members * unit_kw
+                inner = refined_prices(prices[low], prices[high], guess_price(prices, totals_kw, crossing))
+                inner = (self._prices[low], *inner[1:-1], self._prices[high])
                 self._begin_pass(inner, _exponent(left_kw, self._members))
                 return
-        price = float((1 - share) * prices[k] + share * prices[k + 1])
-        power_kw = float(self._offers_kw[k])
+        price = (1 - share) * prices[k] + share * prices[k + 1]
+        power_kw = self._offers_kw[k]
         if power_kw != self._offers_kw[k + 1]:
-            power_kw = self._base_kw + unit_kw * float((1 - share) * self._units[k] + share * self._units[k + 1])
+            power_kw = self._base_kw + unit_kw * ((1 - share) * self._units[k] + share * self._units[k + 1])
         self._finish(price, power_kw, self._warm_start(prices, totals_kw))
 
-    def _bracket(self, totals_kw: FloatArray, cell: int, error_kw: float) -> tuple[int, int]:
+    def _bracket(self, totals_kw: Curve, cell: int, error_kw: float) -> tuple[int, int]:
         """First and last price of the cell, wider by a cell on a side whose total may be wrong about the target."""
         low, high, target_kw = cell, cell + 1, self._problem.target_kw
         if low > 0 and target_kw - totals_kw[low] < error_kw:
@@ -183,18 +190,16 @@ class SupplyCurveAgent:
             high += 1
         return low, high
 
-    def _warm_start(self, prices: FloatArray, totals_kw: FloatArray) -> WarmStart:
+    def _warm_start(self, prices: Curve, totals_kw: Curve) -> WarmStart:
         """Both passes' points as one curve."""
-        if self._curve:
-            prices = np.concatenate([self._curve[0], prices])
-            totals_kw = np.concatenate([self._curve[1], totals_kw])
-            order = np.argsort(prices, kind="stable")
-            prices, totals_kw = prices[order], np.maximum.accumulate(totals_kw[order])
-        return WarmStart(
-            tuple(prices.tolist()), tuple(totals_kw.tolist()), 1 + self._problem.epoch.signal_sequence % 255
-        )
+        outer = zip(*self._curve, strict=True)
+        points = sorted([*outer, *zip(prices, totals_kw, strict=True)])
+        totals = accumulate((total for _, total in points), max)
+        tag = 1 + self._problem.epoch.signal_sequence % 255
+        step_kw = abs(self._clipped_kw - self._warm.target_kw) if self._warm else math.inf
+        return WarmStart(tuple(price for price, _ in points), tuple(totals), self._clipped_kw, step_kw, tag)
 
-    def _good_enough(self, prices: FloatArray, totals_kw: FloatArray, crossing: Crossing) -> bool:
+    def _good_enough(self, prices: Curve, totals_kw: Curve, crossing: Crossing) -> bool:
         """Whether the first pass may be the last: target out of reach, or warm and the gap's bound small."""
         if self._clipped_kw != self._problem.target_kw:
             return True
@@ -204,8 +209,8 @@ class SupplyCurveAgent:
         bound = (prices[k + 1] - prices[k]) * (totals_kw[k + 1] - totals_kw[k]) / 4
         span = self._problem.price_span_eur_per_kwh
         # Convex costs through zero: the cost of a total P at price x is at least about |x P| / 2.
-        cost = max(abs(float(prices[k]) * self._clipped_kw) / 2, _COST_FLOOR * span * self._rating_kw)
-        return bool(bound <= GAP_TOLERANCE * cost)
+        cost = max(abs(prices[k] * self._clipped_kw) / 2, _COST_FLOOR * span * self._rating_kw)
+        return bound <= GAP_TOLERANCE * cost
 
     def _finish(self, price: float, power_kw: float, warm_start: WarmStart) -> None:
         box = self._problem.box
