@@ -5,7 +5,7 @@ each module of an island ends with the same set of reports. A link counts when b
 members are what a module can reach over such links. Death, cut, join and rejoin are the same event: reports
 change, and with them members, links and their fingerprint, which every round of an exchange carries.
 
-A report with its own bit clear says that its module has left politely. A restarted module takes a new
+A report with its own bit clear says that its module has left politely. A restarted module begins another
 incarnation; one that meets a newer report under its own name outbids it, so it never stays locked out.
 (The scheme of link-state routing, e.g. RFC 2328, reduced to one area of 64 nodes.)
 
@@ -63,12 +63,13 @@ class Membership:
         module_id: own id.
         edges: links of the station file.
         rating_kw: rating of every module of the station [kW].
-        incarnation: 0 to 65535, differs from that of the life before (any number does).
+        life: differs from that of the life before. Its lower 16 bits are the first version, the next 16 the
+            incarnation, so a clock in 1/65536 s makes later lives newer ones most of the time; any number does.
         silence_ns: a neighbour not heard for so long is reported dead [ns].
     """
 
     def __init__(
-        self, module_id: int, edges: Edges, rating_kw: Mapping[int, float], incarnation: int, silence_ns: int
+        self, module_id: int, edges: Edges, rating_kw: Mapping[int, float], life: int, silence_ns: int
     ) -> None:
         self._module_id = module_id
         self._rating_kw = dict(rating_kw)
@@ -76,7 +77,7 @@ class Membership:
         self._silence_ns = silence_ns
         self._heard_ns: dict[int, int] = {}
         self._outdated: set[int] = set()
-        own = LinkReport(module_id, incarnation % SERIAL, 0, 1 << (module_id - 1))
+        own = LinkReport(module_id, life // SERIAL % SERIAL, life % SERIAL, 1 << (module_id - 1))
         self._reports = {module_id: own}
         self._news = deque([module_id] * NEWS_COPIES)
         self._turns: deque[int] = deque()

@@ -122,17 +122,17 @@ class ModuleOptimizer:
 
     Args:
         settings: constants.
-        incarnation: differs from that of the life before.
+        life: differs from that of the life before (see Membership).
         freeze: returns the own snapshot; called once per epoch and membership, while the own module is available.
     """
 
-    def __init__(self, settings: OptimizerSettings, incarnation: int, freeze: Callable[[], Snapshot]) -> None:
+    def __init__(self, settings: OptimizerSettings, life: int, freeze: Callable[[], Snapshot]) -> None:
         self._settings = settings
         self._freeze = freeze
         self._station_rating_kw = sum(settings.rating_kw.values())
         self._rating_w = {k: round(1000 * kw) for k, kw in settings.rating_kw.items()}
         self.membership = Membership(
-            settings.module_id, settings.edges, settings.rating_kw, incarnation, settings.silence_ns
+            settings.module_id, settings.edges, settings.rating_kw, life, settings.silence_ns
         )
         self.epoch = NO_EPOCH
         self.target_kw = math.nan

@@ -124,7 +124,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             resend_ns=round(p.resend_ms * 1e6),
             island_rule=p.island_rule,
         )
-        self._optimizer = ModuleOptimizer(settings, int(time.time()), self._freeze)
+        self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze)
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
         self._valid_s = p.held_s(p.setpoint_valid_s)

@@ -82,7 +82,7 @@ class Churn:
     Args:
         edges: links of the station.
         rating_kw: rating of each module [kW].
-        seed: of losses, delays and incarnations.
+        seed: of losses, delays and lives.
         loss: share of messages lost, drawn for each hearer.
         burst_ms: mean length of the times in which a link loses everything; 0 = losses are independent.
         freeze: snapshot of a module; `sloping_snapshot` by default.
@@ -128,10 +128,10 @@ class Churn:
         """Simulated time [s]."""
         return self.tick / TICKS_PER_S
 
-    def start(self, module_id: int, incarnation: int | None = None) -> None:
-        """A module's optimizer starts with an empty memory; an incarnation of None is drawn."""
+    def start(self, module_id: int, life: int | None = None) -> None:
+        """A module's optimizer starts with an empty memory; a life of None is drawn."""
         settings = replace(self._settings, module_id=module_id, edges=self.edges, rating_kw=self.rating_kw)
-        life = self.random.getrandbits(16) if incarnation is None else incarnation
+        life = self.random.getrandbits(32) if life is None else life
         self.optimizers[module_id] = ModuleOptimizer(settings, life, lambda: self._freeze(module_id))
         self.absent.discard(module_id)
 
