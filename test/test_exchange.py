@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,7 +35,7 @@ class Adder:
         plan = sum_plan(ids, edges)
         self.neighbours = plan.neighbours[module_id]
         self.exchange = Exchange(module_id, self.neighbours, EPOCH, MEMBERSHIP, RESEND_NS)
-        self.sum = BallSum(plan, module_id, np.array([value]))
+        self.sum = BallSum(plan, module_id, [value])
         self.rounds = plan.rounds
         self.posted = False
 
@@ -114,7 +112,7 @@ def test_any_schedule_that_is_fair_in_the_end_gives_the_same_totals(
             mail.act("deliver", int(random.integers(2**31)))
         mail.act("wait", 0)
     assert mail.done
-    assert {int(a.sum.total[0]) for a in mail.adders.values()} == {sum(values)}
+    assert {a.sum.total[0] for a in mail.adders.values()} == {sum(values)}
     assert not mail.under_way  # and then there is silence
 
 
@@ -132,82 +130,86 @@ def test_silence_after_losses_and_repetitions(topology: str) -> None:
         mail.act("deliver", int(random.integers(2**31)))
         mail.act("wait", 0)
     assert not mail.under_way
-    # a late old frame may be answered once, an answer never
+    # a late old frame may be answered, an answer never
     assert mail.sent - quiet_from <= 3 * len(ids)
+
+
+def test_answers_do_not_pile_up_when_frames_overtake_each_other() -> None:
+    ids = tuple(range(1, 21))
+    mail = Mail({k: Adder(k, ids, build_edges("line", ids), k) for k in ids})
+    random = np.random.default_rng(3)
+    for _ in range(20_000):
+        mail.act("deliver" if mail.under_way else "wait", int(random.integers(2**31)))
+        if mail.done:
+            break
+    assert mail.done
+    assert mail.sent <= 3 * 19 * 20  # rounds by members
 
 
 def test_rounds_go_on_when_all_neighbours_are_heard() -> None:
     member = exchange()
-    posted = member.post(np.array([7]), -3, now_ns=0)
+    posted = member.post([7], -3, now_ns=0)
     assert posted == Frame(1, EPOCH, MEMBERSHIP, 0, 0, -3, (7,), 0, ())
     member.take(frame(sender=2, value=20))
     assert member.complete() is None
     member.take(frame(sender=3, value=30))
-    received = member.complete()
-    assert received is not None
-    assert {k: v.tolist() for k, v in received.items()} == {2: [20], 3: [30]}
-    posted = member.post(np.array([57]), -4, now_ns=5)
+    assert sorted(member.complete() or ()) == [(20,), (30,)]
+    posted = member.post([57], -4, now_ns=5)
     assert posted == Frame(1, EPOCH, MEMBERSHIP, 1, 0, -4, (57,), -3, (7,))
     assert member.complete() is None  # the frames of round 0 do not serve for round 1
 
 
 def test_a_lost_frame_is_made_good_by_the_next() -> None:
     member = exchange(neighbours=(2,))
-    member.post(np.array([7]), 0, 0)
+    member.post([7], 0, 0)
     member.take(frame(round=1, value=99, before=20))
-    received = member.complete()
-    assert received is not None
-    assert received[2].tolist() == [20]
-    member.post(np.array([27]), 0, 0)
-    received = member.complete()  # round 1 was in the same frame
-    assert received is not None
-    assert received[2].tolist() == [99]
+    assert member.complete() == [(20,)]
+    member.post([27], 0, 0)
+    assert member.complete() == [(99,)]  # round 1 was in the same frame
 
 
 def test_repeated_and_stale_frames_change_nothing() -> None:
     member = exchange(neighbours=(2,))
-    member.post(np.array([7]), 0, 0)
+    member.post([7], 0, 0)
     for _ in range(3):
         member.take(frame(round=0, value=20))
-    member.post(np.array([27]), 0, 0)
+    member.post([27], 0, 0)
     member.take(frame(round=0, value=20))
     assert member.complete() is None
     member.take(frame(round=1, value=50, before=20))
     member.take(frame(round=0, value=20))
-    received = member.complete()
-    assert received is not None
-    assert received[2].tolist() == [50]
+    assert member.complete() == [(50,)]
 
 
 @pytest.mark.parametrize(
     "stranger",
     [
-        replace(frame(), sender=4),
-        replace(frame(), sender=1),
-        replace(frame(), membership=MEMBERSHIP + 1),
-        replace(frame(), epoch=EpochId(101, 1, 1)),
-        replace(frame(), epoch=EpochId(99, 1, 1)),
-        replace(frame(), epoch=EpochId(100, 2, 1)),
-        replace(frame(), epoch=EpochId(100, 1, 2)),
+        frame()._replace(sender=4),
+        frame()._replace(sender=1),
+        frame()._replace(membership=MEMBERSHIP + 1),
+        frame()._replace(epoch=EpochId(101, 1, 1)),
+        frame()._replace(epoch=EpochId(99, 1, 1)),
+        frame()._replace(epoch=EpochId(100, 2, 1)),
+        frame()._replace(epoch=EpochId(100, 1, 2)),
     ],
 )
 def test_frames_of_others_are_not_addressed(stranger: Frame) -> None:
     member = exchange()
     assert not member.addressed(stranger)
     assert member.addressed(frame())
-    assert member.addressed(replace(frame(), bracket=9))
+    assert member.addressed(frame()._replace(bracket=9))
 
 
 @pytest.mark.parametrize("value", [INT16_MAX + 1, 10**9, -(10**9)])
 def test_values_saturate_on_the_wire(value: int) -> None:
-    posted = exchange().post(np.array([value, 3]), 0, 0)
+    posted = exchange().post([value, 3], 0, 0)
     assert posted.values == (INT16_MAX if value > 0 else -INT16_MAX, 3)
 
 
 def test_who_waits_repeats_after_a_pause() -> None:
     member = exchange()
     assert member.repeat(1000) is None  # nothing posted yet
-    posted = member.post(np.array([7]), 0, now_ns=1000)
+    posted = member.post([7], 0, now_ns=1000)
     assert member.repeat(1000 + RESEND_NS - 1) is None
     assert member.repeat(1000 + RESEND_NS) == posted
     assert member.repeat(1000 + 2 * RESEND_NS - 1) is None
@@ -219,47 +221,55 @@ def test_who_waits_repeats_after_a_pause() -> None:
 
 def test_who_is_behind_gets_an_answer_once() -> None:
     member = exchange(neighbours=(2,))
-    member.post(np.array([7]), 0, 0)
+    member.post([7], 0, 0)
     member.take(frame(round=0))
-    assert member.repeat(1) is None  # it is not behind
-    ahead = member.post(np.array([12]), 0, 1)
+    assert member.repeat(RESEND_NS // 2) is None  # it is not behind
+    ahead = member.post([12], 0, now_ns=100)
     member.take(frame(round=0))
-    assert member.repeat(2) == ahead
-    assert member.repeat(3) is None
+    assert member.repeat(100 + RESEND_NS // 2) == ahead
+    assert member.repeat(100 + RESEND_NS // 2) is None
+
+
+def test_who_has_just_sent_does_not_answer() -> None:
+    member = exchange(neighbours=(2,))
+    member.post([7], 0, 0)
+    member.take(frame(round=0))
+    member.post([12], 0, now_ns=100)
+    member.take(frame(round=0))  # sent before the last post came there
+    assert member.repeat(101) is None
+    assert member.repeat(100 + RESEND_NS // 2) is None  # who still needs it will ask again
 
 
 def test_who_has_finished_answers_with_a_closing_frame() -> None:
     member = exchange(neighbours=(2,))
-    member.post(np.array([7]), 0, 0)
+    member.post([7], 0, 0)
     member.take(frame(round=0))
-    member.post(np.array([12]), 2, 1)
+    member.post([12], 2, 1)
     member.take(frame(round=1, before=5))
     member.finished = True
     member.take(frame(round=1, before=5))
-    closing = member.repeat(2)
+    closing = member.repeat(100)
     assert closing == Frame(1, EPOCH, MEMBERSHIP, 2, 0, 2, (0,), 2, (12,))
     assert member.round == 1
     other = exchange(2, (1,))  # waits for round 1
     for value in (5, 12):
-        other.post(np.array([value]), 0, 0)
+        other.post([value], 0, 0)
     other.take(closing)
-    received = other.complete()
-    assert received is not None
-    assert received[1].tolist() == [12]
+    assert other.complete() == [(12,)]
     other.finished = True
-    assert other.repeat(3) is None
+    assert other.repeat(200) is None
     member.take(closing)
-    assert member.repeat(4) is None  # an answer is not answered
+    assert member.repeat(300) is None  # an answer is not answered
 
 
 def test_restart_forgets_all_rounds() -> None:
     member = exchange(neighbours=(2,))
-    member.post(np.array([7]), 0, 0)
+    member.post([7], 0, 0)
     member.take(frame(round=0))
     member.finished = True
     member.restart(bracket=3)
     assert member.round == -1
     assert not member.finished
-    posted = member.post(np.array([1]), 0, 0)
+    posted = member.post([1], 0, 0)
     assert (posted.round, posted.bracket, posted.values_previous) == (0, 3, ())
     assert member.complete() is None

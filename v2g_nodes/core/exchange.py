@@ -95,12 +95,18 @@ class Exchange:
         return received
 
     def repeat(self, now_ns: int) -> Frame | None:
-        """The last frame, if a neighbour is behind or this member has waited long enough."""
-        overdue = not self.finished and now_ns - self._sent_ns >= self._resend_ns
-        if self._frame is None or not (self._answer or overdue):
+        """The last frame, if a neighbour is behind or this member has waited long enough.
+
+        Who has just sent does not answer: the frame that seemed late was under way at the same time, and answers to
+        answers under way would pile up.
+        """
+        pause_ns = now_ns - self._sent_ns
+        wanted = self._answer and pause_ns >= max(1, self._resend_ns // 4)
+        overdue = not self.finished and pause_ns >= self._resend_ns
+        self._answer = False
+        if self._frame is None or not (wanted or overdue):
             return None
         self._sent_ns = now_ns
-        self._answer = False
         self.resends += 1
         return _closing(self._frame) if self.finished else self._frame
 
