@@ -37,14 +37,16 @@ def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
         sys.exit(3)
     if wishes.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if wishes.get("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if not wishes.get("never_ready"):
         emit("ready", nodes=[node["name"] for node in nodes])
     if nodes[0]["kind"] == "station_monitor":
         emit("link", missing=[["/grid/signal", "/grid_signal", "/ek3_01/droop"], *wishes.get("missing", [])])
         emit("table", members=2)
         emit("link", missing=wishes.get("missing", []))
-    if wishes.get("dies"):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if wishes.get("asleep"):
+        time.sleep(1000.0)
     return wishes
 
 

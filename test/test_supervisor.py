@@ -182,6 +182,15 @@ def test_a_start_that_fails_says_why(
         supervisor.bring_up()
 
 
+def test_edges_of_the_last_process_are_waited_for_when_it_runs(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(Times(scout_s=0.0, graph_s=1.5))
+    edge = ["/grid/signal", "/grid_signal", "/ek3_01/droop"]
+    message = "edge of the graph is missing: /grid/signal, /grid_signal to /ek3_01/droop$"
+    with pytest.raises(StartupError, match=message), bench.supervise(plan(station_monitor={"missing": [edge]})) as s:
+        s.bring_up()
+    assert bench.commands("role")[-1] == "grid_signal"
+
+
 def test_a_start_can_be_interrupted(bench: Bench) -> None:
     bench.stop.count = 1
     with pytest.raises(KeyboardInterrupt), bench.supervise(plan()) as supervisor:
@@ -304,7 +313,7 @@ def test_hosts_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
         sys.path[:0] = [{str(HERE)!r}, {str(ROOT)!r}]
         from pathlib import Path
         from test_supervisor import Bench, QUICK, plan
-        with Bench(Path({str(tmp_path)!r}), QUICK).supervise(plan()) as supervisor:
+        with Bench(Path({str(tmp_path)!r}), QUICK).supervise(plan(ek3_01={{"asleep": True}})) as supervisor:
             supervisor.bring_up()
             print("up", flush=True)
             supervisor.run(None)

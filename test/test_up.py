@@ -14,9 +14,11 @@ import pytest
 from v2g_nodes.cli import run_station as run_station_module
 from v2g_nodes.cli.folders import LOCK, PREFIX, prepare_folder, run_folder
 from v2g_nodes.cli.main import main
+from v2g_nodes.cli.run_station import RunOptions, RunResult
 from v2g_nodes.cli.supervisor import Supervisor, Times
-from v2g_nodes.cli.verdict import UP_KEYS
+from v2g_nodes.cli.verdict import UP_KEYS, ordered
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.station import default_station
 
 HERE = Path(__file__).resolve().parent
 Run = Callable[..., int]
@@ -74,6 +76,18 @@ def test_a_run_that_is_not_good_exits_with_one(
     monkeypatch.setenv("FAKE_FIGURES", '{"gate_clips": 2}')
     assert main(["up", *SHORT, "--json", "-"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "gate_clips 2, allowed 0"
+
+
+def test_the_length_is_station_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[RunOptions] = []
+
+    def run(options: RunOptions) -> RunResult:
+        seen.append(options)
+        return RunResult(ordered({"verdict": "ok"}), default_station(1), ())
+
+    monkeypatch.setattr("v2g_nodes.cli.up.run_station", run)
+    assert main(["up", "--duration", "60", "--speed", "4"]) == 0
+    assert (seen[0].overrides.duration_s, seen[0].overrides.speed, seen[0].live) == (15.0, 4.0, True)
 
 
 def test_without_json_a_table_is_printed(heard: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from v2g_nodes.core.types import FloatArray
-from v2g_nodes.sim.time_axis import DAY_S, format_clock
+from v2g_nodes.sim.time_axis import format_clock
 
 Series = Mapping[str, Any]
 
@@ -97,7 +97,7 @@ def _fill(panel: Panel, axis: Axes, series: Series) -> None:
     axis.set_title(panel.title)
     panel.draw(axis, series)
     axis.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.2, 1.5, 2, 3, 6, 10]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_clock(round(x) % DAY_S)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_clock(round(x))))
     axis.margins(x=0.01)
 
 
