@@ -40,8 +40,6 @@ EFFICIENCY = (0.95, 0.97)
 SOC_START = (0.2, 0.8)
 AMBIENT_C = (25.0, 40.0)
 CAPACITY_KWH = (40.0, 80.0)  # chosen: batteries of today's cars
-DEPARTURE_H = (6.0, 9.0)  # chosen: next morning
-DUE_SHARE = 0.5  # chosen: at most this share of the room up to soc_max is owed
 
 
 def load_station(path: str | Path) -> Station:
@@ -169,7 +167,9 @@ def module_type(station: Station, module: Module) -> ModuleType:
 
 
 def default_station(modules: int, topology: str = "ring", algorithm: str = "supply_curve", seed: int = 0) -> Station:
-    """A station of simulated modules that differ as real ones do, each with a vehicle.
+    """A station of simulated modules that differ as real ones do, each with a vehicle that stays and is owed nothing.
+
+    So it runs alike at any time of day; vehicles that leave and must be charged come from a station or sessions file.
 
     Every number of modules has the whole spread: values are drawn one from each of n equal strata.
 
@@ -195,17 +195,14 @@ def default_station(modules: int, topology: str = "ring", algorithm: str = "supp
         return [float(bounds[0] + (bounds[1] - bounds[0]) * share) for share in strata]
 
     gammas = [math.exp(x) for x in spread((math.log(WEAR_GAMMA[0]), math.log(WEAR_GAMMA[1])))]
-    kind = ModuleType()
     rows = zip(gammas, spread(P_MAX_KW), spread(EFFICIENCY), spread(SOC_START), spread(AMBIENT_C),
-               spread(CAPACITY_KWH), spread(DEPARTURE_H), spread((0.0, DUE_SHARE)), strict=True)
+               spread(CAPACITY_KWH), strict=True)
     built = tuple(
         Module(
             id=number, wear_gamma=round(gamma, 5), p_max_kw=round(p_max, 2), efficiency=round(efficiency, 4),
             soc=round(soc, 3), ambient_c=round(ambient, 1),
-            vehicle=Vehicle(
-                capacity_kwh=round(capacity, 1), departure=f"{int(leave):02d}:{int(leave * 60) % 60:02d}",
-                energy_due_kwh=round(due * max(kind.soc_max - soc, 0.0) * capacity, 1)),
-        ) for number, (gamma, p_max, efficiency, soc, ambient, capacity, leave, due) in enumerate(rows, 1))
+            vehicle=Vehicle(capacity_kwh=round(capacity, 1)),
+        ) for number, (gamma, p_max, efficiency, soc, ambient, capacity) in enumerate(rows, 1))
     station = Station.model_validate({"version": 1, "name": f"default {modules}", "topology": topology,
                                       "algorithm": algorithm, "seed": seed, "modules": built})
     check_station(station)
