@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from v2g_nodes.bringup_parameters import cost_parameters, price_span_eur_per_kwh
-from v2g_nodes.cli.output import Json, emit
+from v2g_nodes.cli.output import Json, check_writable, emit, progress
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.reference import dispatch_gap, equal_split
@@ -51,7 +51,7 @@ def bench_dispatch(
     topology: Annotated[str, typer.Option(help=f"Who hears whom: {', '.join(TOPOLOGIES)}.")] = "ring",
     modules: Annotated[int, typer.Option(help=f"Number of modules, 1 to {MODULES_MAX}.")] = 8,
     loss: Annotated[float, typer.Option(help="Share of frames lost, 0 to 0.9.")] = 0.0,
-    burst: Annotated[float, typer.Option(help="Mean length of a burst of losses [rounds], from 1.")] = 1.0,
+    burst: Annotated[float, typer.Option(help="Mean length of a burst of losses [rounds]; 1 = independent.")] = 1.0,
     trials: Annotated[int, typer.Option(help="Random stations and targets.")] = 20,
     seed: Annotated[int, typer.Option(help="Names the trials.")] = 0,
     json: Json = None,
@@ -66,7 +66,9 @@ def bench_dispatch(
     _check_range("--loss", loss, 0.0, 0.9)
     _check_range("--burst", burst, 1.0, 1000.0)
     _check_range("--trials", trials, 1, 1_000_000)
-    results = [run_trial(topology, modules, loss, burst, seed, k) for k in range(trials)]
+    _check_range("--seed", seed, 0, 2**63 - 1)
+    check_writable(json)
+    results = [run_trial(topology, modules, loss, burst, seed, k) for k in progress(trials, "trials")]
     edges = station_edges(default_station(modules, topology))
     worst = max(results, key=lambda t: t.gap)
     emit(

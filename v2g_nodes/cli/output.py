@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +47,15 @@ def check_writable(json: str | None) -> None:
     """
     if json not in (None, "-") and (Path(str(json)).is_dir() or not Path(str(json)).resolve().parent.is_dir()):
         raise InputError(f"--json {json}: allowed is a file in a folder that exists")
+
+
+def progress(count: int, what: str) -> Iterable[int]:
+    """0 .. count - 1 with a bar on the terminal, if standard error is one."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _plain(value: object) -> object:

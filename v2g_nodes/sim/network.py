@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from v2g_nodes.core.dispatch.agent import Agent
+from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import Adjacency
 from v2g_nodes.core.types import Frame
 
@@ -26,19 +27,24 @@ class LossyNetwork:
     Args:
         neighbours: who hears whom.
         loss: share of frames lost, 0 <= loss < 1.
-        burst: mean length of a burst of losses in rounds, >= 1; 1 = independent losses.
+        burst: mean length of a burst of losses in rounds; 1 = independent losses, otherwise at least
+            loss / (1 - loss), as the pauses between bursts last a round or more.
         per_frame: a frame is lost for all hearers or none, as on a bus.
         seed: of the random draws.
+
+    Raises:
+        InputError: loss or burst out of range.
     """
 
     def __init__(
         self, neighbours: Adjacency, loss: float = 0.0, burst: float = 1.0, per_frame: bool = False, seed: int = 0
     ) -> None:
+        _check_losses(loss, burst)
         self._hearers = {k: tuple(v) for k, v in neighbours.items()}
         self._links = [(a, b) for a, others in sorted(neighbours.items()) for b in (others if not per_frame else (a,))]
         self._per_frame = per_frame
         self._loss = loss
-        self._leave_bad = 1.0 / max(burst, 1.0)
+        self._leave_bad = 1.0 / burst
         self._enter_bad = loss * self._leave_bad / (1.0 - loss)
         self._bursty = burst > 1.0
         self._random = np.random.default_rng(seed)
@@ -67,6 +73,18 @@ class LossyNetwork:
         else:
             self._bad = draw < self._loss
         return {link for link, bad in zip(self._links, self._bad, strict=True) if bad}
+
+
+def _check_losses(loss: float, burst: float) -> None:
+    if not 0.0 <= loss < 1.0:
+        raise InputError(f"loss is {loss:g}, allowed 0 up to below 1")
+    if not burst >= 1.0:
+        raise InputError(f"burst is {burst:g}, allowed from 1 rounds")
+    shortest = loss / (1.0 - loss)
+    if 1.0 < burst < shortest:
+        raise InputError(
+            f"burst is {burst:g}, allowed 1 or from {shortest:g} (losses of {loss:g} can't come in shorter bursts)"
+        )
 
 
 def play_epoch(agents: Mapping[int, Agent], network: LossyNetwork, rounds_max: int = 100_000) -> int:
