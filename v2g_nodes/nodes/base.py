@@ -54,6 +54,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             parameter_overrides=[_override(key, value) for key, value in overrides.items()],
         )
         self.active = False
+        self._configured = False
         self.failure: Exception | None = None  # why the last transition failed
         self._made_to_configure: list[Entity] = []
         self._made_to_act: list[Entity] = []
@@ -69,6 +70,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except InputError:
             self.destroy_node()
             raise
+
+    def destroy_node(self) -> None:
+        """As rclpy's, after an orderly end, and lets go of the state machine, which would keep the node in the graph."""
+        self._end()
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def configure(self) -> None:
         """Build what the node needs; raise a V2gError to refuse."""
@@ -113,7 +120,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Lifecycle callback."""
         self._made = self._made_to_configure
         result = self._transition(self.configure)
-        if result is TransitionCallbackReturn.FAILURE:
+        self._configured = result is TransitionCallbackReturn.SUCCESS
+        if not self._configured:
             self._destroy(self._made_to_configure)
         return result
 
@@ -121,41 +129,48 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Lifecycle callback."""
         self._made = self._made_to_act
         result = self._transition(self.activate)
-        if result is TransitionCallbackReturn.FAILURE:
-            self._destroy(self._made_to_act)
         self.active = result is TransitionCallbackReturn.SUCCESS
+        if not self.active:
+            self._destroy(self._made_to_act)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: stops whatever goes wrong on the way."""
-        self.active = False
-        self._transition(self.deactivate)
-        self._destroy(self._made_to_act)
+        self._stop()
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: back to unconfigured, everything the node made is gone."""
-        self._transition(self.cleanup)
-        self._destroy(self._made_to_configure)
+        self._clean()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: whatever the state was, nothing is left."""
-        if self.active:
-            self.on_deactivate(state)
-        if state.label != "unconfigured":
-            self.on_cleanup(state)
+        self._end()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback after an unexpected error in a transition: back to unconfigured."""
-        self.active = False
         failure = self.failure
-        self._transition(self.cleanup)
+        self._end()
         self.failure = failure
-        self._destroy(self._made_to_act)
-        self._destroy(self._made_to_configure)
         return TransitionCallbackReturn.SUCCESS
+
+    def _end(self) -> None:
+        if self.active:
+            self._stop()
+        if self._configured:
+            self._clean()
+
+    def _stop(self) -> None:
+        self.active = False
+        self._transition(self.deactivate)
+        self._destroy(self._made_to_act)
+
+    def _clean(self) -> None:
+        self._configured = False
+        self._transition(self.cleanup)
+        self._destroy(self._made_to_configure)
 
     def _transition(self, action: Callable[[], None]) -> TransitionCallbackReturn:
         self.failure = None

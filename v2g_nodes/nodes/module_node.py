@@ -86,6 +86,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         begun_s = p.start_time_of_day_s + RunClock(p, time.time(), time.monotonic()).elapsed_s(time.monotonic())
         self._backend = open_backend(p.backend, {**asdict(p), "start_time_of_day_s": begun_s})
         self._seen = self._backend.measurement()
+        self._violations_told = self._seen.constraint_violations
         self.control = ModuleControl(rating, p.max_kw, self.get_parameter("armed").value, PAUSE_S * p.speed)
         self.control.resume(self._seen.reference_kw)
         self._pace = Pace(PAUSE_S * p.speed)
@@ -106,6 +107,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
 
     def activate(self) -> None:
         """Report and watch over droop."""
+        with self._lock:
+            self._observe()  # limits before the first tick, or its gate would force power that flows to zero at once
         self._driven_ns = time.monotonic_ns()
         self.every(REPORT_S, self._on_report)
         self.every(SAVE_S, self._save)
@@ -163,6 +166,9 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         except Exception as error:  # noqa: BLE001 - whatever a driver raises: the module must say so and go to zero
             self._seen = replace(self._seen, fault=f"backend: {error}")
             self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)
+        self._observe()
+
+    def _observe(self) -> None:
         self._fault = self._seen.fault or self._fault
         self.control.observe(_observation(self._seen), self.signal_age_s <= self._hold_s)
 
@@ -176,6 +182,10 @@ class ModuleNode(ManagedNode[ModuleParameters]):
                 self._tick(lambda control, _now_s, dt_s: control.towards_zero_kw(dt_s))
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
+            seen, before = self._seen, self._violations_told
+            self._violations_told = seen.constraint_violations
+        if seen.constraint_violations > before:
+            self.get_logger().warning(f"constraint violation: {seen.violation}", throttle_duration_sec=1.0)
         if applied is not None:
             self._applied_out.publish(applied)
         if status is not None:
