@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.droop import Droop
@@ -163,6 +163,7 @@ values = st.floats(-1e6, 1e6)
 powers = st.floats(-5.0, 5.0)
 
 
+@settings(deadline=None)
 @given(
     base=values, frequency=st.none() | st.floats(40.0, 70.0), energised=st.booleans(), ends=st.tuples(powers, powers),
     due=powers | st.just(math.inf), applied=powers, dt=st.floats(0.0, 0.1),

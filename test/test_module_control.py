@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.battery import UNPLUGGED, VehicleState
@@ -242,6 +242,7 @@ def test_a_limit_that_jumps_is_a_forced_step_and_a_clip() -> None:
     assert (control.gate_clips, control.forced_steps) == (clips + 1, 1)
 
 
+@settings(deadline=None)
 @given(
     requests=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30),
     temperature_c=st.floats(-40.0, 140.0), soc=st.floats(0.0, 1.0), cap=st.floats(0.0, 5.0), dt_s=st.floats(0.0, 1.0),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.pace import Pace
@@ -27,6 +27,7 @@ def test_a_step_back_counts_as_no_time_and_time_goes_on_from_there() -> None:
     assert pace.take(0.25) == (0.0, 0.25)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), max_size=20), st.floats(1e-3, 1e3))
 def test_no_tick_is_negative_or_too_long(times_s: list[float], longest_s: float) -> None:
     pace = Pace(longest_s)
