@@ -72,7 +72,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             raise
 
     def destroy_node(self) -> None:
-        """As rclpy's, after an orderly end, and lets go of the state machine, which would keep the node in the graph."""
+        """As rclpy's, after an orderly end, and without the state machine, which would keep it in the graph."""
         self._end()
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
