@@ -213,6 +213,16 @@ def test_a_module_that_is_not_heard_decides_alone_in_the_end() -> None:
     assert targets(churn) == {1: 2.0, 2: 2.0, 3: 2.0}
 
 
+def test_news_of_others_do_not_keep_it_waiting() -> None:
+    churn = station("line", 16)
+    churn.kill(1)
+    churn.run(1.0)
+    churn.cut((1, 2), one_way=True)
+    churn.start(1)  # learns one report after the other, and nobody knows that it listens
+    churn.run(SILENCE_S + 0.2)
+    assert churn.last[1][1].group.members == (1,)
+
+
 def test_the_larger_island_owns_the_target() -> None:
     churn = station("line")
     churn.cut((3, 4))

@@ -142,6 +142,7 @@ class ModuleOptimizer:
         self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
         self._views: dict[int, int] = {}  # last fingerprint of each neighbour
         self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
+        self._linked_ns = 0  # when this module last had a link, or heard nobody
         self._report_ns = -(1 << 62)
         self._reported = False
         self._tag = 0  # what frames of the agent carry as membership
@@ -191,6 +192,8 @@ class ModuleOptimizer:
         if self.membership.update(now_ns):
             self._agent, self._reported, self._unrest_ns = None, False, now_ns
             outbox.reports.append(self._report(now_ns))
+        if len(self.membership.group.members) > 1 or not self.membership.heard:
+            self._linked_ns = now_ns
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
             self._begin_agent(now_ns)
             usable += self._early.values()
@@ -242,7 +245,7 @@ class ModuleOptimizer:
         """
         group, own = self.membership.group, self._settings.module_id
         if group.members == (own,):
-            return not self.membership.heard or now_ns - self._unrest_ns >= self._settings.silence_ns
+            return not self.membership.heard or now_ns - self._linked_ns >= self._settings.silence_ns
         return self._alike([a + b - own for a, b in group.edges if own in (a, b)])
 
     def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:

@@ -35,6 +35,7 @@ BALANCE_SHARE = 1e-3  # of the rating; agreed powers may miss the clipped target
 KEPT_AGREEMENTS = 2000
 
 Freeze = Callable[[int], Snapshot]
+Named = tuple[EpochId, int, tuple[int, ...], Edges]  # one agreement: epoch, fingerprint, members, links
 
 
 def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Freeze:
@@ -56,16 +57,6 @@ def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Fre
         return Snapshot(Box(-kw, kw), response)
 
     return freeze
-
-
-@dataclass
-class Agreed:
-    """What is known of one epoch in one membership, as its members decide."""
-
-    first: Decision
-    powers_kw: dict[int, float] = field(default_factory=dict)
-    low_kw: float = 0.0
-    high_kw: float = 0.0
 
 
 @dataclass
@@ -117,7 +108,7 @@ class Churn:
         self._memory = max(0.0, 1.0 - TICK_NS / 1e6 / (burst_ms * (1.0 - loss))) if burst_ms else 0.0
         self._links: dict[Edge, tuple[int, bool]] = {}  # when a link was asked last, and whether it lost
         self._mail: dict[int, dict[int, Mail]] = {}
-        self._agreed: dict[tuple[EpochId, int, tuple[int, ...], Edges], Agreed] = {}
+        self._agreed: dict[Named, dict[int, tuple[ModuleOptimizer, Decision]]] = {}
         self._freeze = freeze or sloping_snapshot(rating_kw)
         self._settings = settings or OptimizerSettings(0, (), {}, price_span_eur_per_kwh=1.0)
         for k in self.ids:
@@ -261,22 +252,26 @@ class Churn:
         return bad
 
     def _check(self, module_id: int, decision: Decision) -> None:
-        group = decision.group
-        key = (decision.epoch, group.fingerprint, group.members, group.edges)
-        agreed = self._agreed.setdefault(key, Agreed(decision))
+        group, agreement = decision.group, decision.agreement
+        known = self._agreed.setdefault((decision.epoch, group.fingerprint, group.members, group.edges), {})
         what = f"{self.now_s:.3f} s, module {module_id}, {decision.epoch}, membership {group.fingerprint}:"
-        price, first = decision.agreement.lambda_eur_per_kwh, agreed.first.agreement.lambda_eur_per_kwh
-        if price != first:
-            self.faults.append(f"{what} price {price} and {first}")
-        if module_id in agreed.powers_kw:
+        maker = self.optimizers[module_id]
+        if known.get(module_id, (None,))[0] is maker:
             self.faults.append(f"{what} decided twice")
-        agreed.powers_kw[module_id] = decision.agreement.power_kw
-        agreed.low_kw += decision.snapshot.box.low_kw
-        agreed.high_kw += decision.snapshot.box.high_kw
-        if len(agreed.powers_kw) == len(group.members):
-            owed = min(max(decision.agreement.target_kw, agreed.low_kw), agreed.high_kw)
-            got = sum(agreed.powers_kw.values())
-            if abs(got - owed) > BALANCE_SHARE * sum(self.rating_kw.values()):
-                self.faults.append(f"{what} {got:.4f} kW agreed, {owed:.4f} kW owed")
+        known[module_id] = (maker, decision)
+        decisions = [made for _, made in known.values()]
+        prices = {made.agreement.lambda_eur_per_kwh for made in decisions}
+        if len(prices) > 1:
+            self.faults.append(f"{what} prices {sorted(prices)}")
+        if len(decisions) == len(group.members):
+            low_kw, high_kw = (sum(end) for end in zip(*(_ends(made) for made in decisions), strict=True))
+            owed_kw = min(max(agreement.target_kw, low_kw), high_kw)
+            got_kw = sum(made.agreement.power_kw for made in decisions)
+            if abs(got_kw - owed_kw) > BALANCE_SHARE * sum(self.rating_kw.values()):
+                self.faults.append(f"{what} {got_kw:.4f} kW agreed, {owed_kw:.4f} kW owed")
         while len(self._agreed) > KEPT_AGREEMENTS:
             del self._agreed[next(iter(self._agreed))]
+
+
+def _ends(decision: Decision) -> tuple[float, float]:
+    return decision.snapshot.box.low_kw, decision.snapshot.box.high_kw
