@@ -27,8 +27,7 @@ def test_a_good_run_is_ok() -> None:
         ({"constraint_violations": 2}, "constraint_violations 2, allowed 0"),
         ({"gate_clips": 1}, "gate_clips 1, allowed 0"),
         ({"gate_clips": None}, "gate_clips not measured, allowed 0"),
-        ({"restarts": 1}, "1 process died and had to be replaced"),
-        ({"restarts": 3}, "3 processes died and had to be replaced"),
+        ({"restarts": 1}, "ok"),  # it has a key of its own
     ],
 )
 def test_what_is_not_good_is_named(changes: dict[str, object], text: str) -> None:
@@ -42,7 +41,7 @@ def test_all_modules_have_to_be_in_the_last_epoch(members: int | None, text: str
 
 def test_everything_that_is_wrong_is_said() -> None:
     text = verdict({**GOOD, "gate_clips": 1, "restarts": 1}, RATING_KW, 8, "ek3_01 died 5 times")
-    assert text == "ek3_01 died 5 times; gate_clips 1, allowed 0; 1 process died and had to be replaced"
+    assert text == "ek3_01 died 5 times; gate_clips 1, allowed 0"
 
 
 def test_keys_come_in_their_order_and_nothing_else() -> None:

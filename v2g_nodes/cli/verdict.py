@@ -24,7 +24,7 @@ def ordered(figures: Mapping[str, object]) -> dict[str, object]:
 
 
 def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None, fault: str = "") -> str:
-    """`ok`, or in a few words what is not.
+    """`ok`, or in a few words what is not. A process that died and was replaced counts in `restarts`, not here.
 
     Args:
         figures: of the run.
@@ -40,9 +40,6 @@ def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None
         modules = _number(figures, "modules")
         if members is None or members < modules:
             faults.append(f"{members or 0} of {modules:g} modules took part in the last epoch")
-    restarts = _number(figures, "restarts")
-    if restarts > 0:
-        faults.append(f"{restarts:g} process{'es' if restarts > 1 else ''} died and had to be replaced")
     return "; ".join(faults) or "ok"
 
 
