@@ -16,7 +16,6 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.limits import ModuleRating, energy_room, feasible_box
 from v2g_nodes.core.optimizer import (
-    NO_EPOCH,
     Decision,
     ModuleOptimizer,
     NeighborReport,
@@ -209,9 +208,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         limit = None if math.isnan(self.p.import_limit_kw) else self.p.import_limit_kw
         target = target_kw(base_kw, capacity_kw, message.signal_pu, message.site_load_kw, limit)
         epoch = EpochId(message.signal_sequence, self._plan.version, message.source_id)
-        if not self._in_time(self._optimizer.epoch):
-            self._optimizer.epoch = NO_EPOCH  # of a wrong clock, or clocks were set back: it must not bar this one
-        if self._optimizer.start_epoch(epoch, target):
+        if self._optimizer.start_epoch(epoch, target, self._sequence_limit()):
             self._signal_ns = now_ns
             self._step((), ())
 
@@ -227,9 +224,6 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def _sequence_limit(self) -> int:
         """Signal sequences beyond it come from a wrong clock."""
         return convert.signal_sequence(self.now_s() + 2 * self.p.epoch_period_s, self.p.epoch_period_s)
-
-    def _in_time(self, epoch: EpochId) -> bool:
-        return (self._sequence_limit() - epoch.signal_sequence) % 2**32 < 2**31
 
     def _available(self, now_ns: int) -> bool:
         """Whether the own module answers and may be energised."""
