@@ -65,6 +65,7 @@ def report(wishes: dict[str, Any]) -> None:
 
 def main() -> None:
     note("start")
+    note(f"ros_log {os.environ.get('ROS_LOG_DIR')}")
     if NAME == "spare" and os.environ.get("FAKE_SPARE_DIES"):
         sys.exit(4)
     emit("warm", pid=os.getpid())

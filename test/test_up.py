@@ -116,10 +116,15 @@ def test_the_monitor_is_told_every_edge_and_where_to_write(heard: Path, tmp_path
     assert Path(monitor["series_file"]).parent.parent == tmp_path
 
 
-def test_modules_keep_their_state_in_the_run_folder_which_is_gone_afterwards(heard: Path, tmp_path: Path) -> None:
+def test_modules_keep_their_state_in_the_run_folder_which_is_gone_afterwards(
+    heard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROS_LOG_DIR", raising=False)
     main(["up", *SHORT])
     states = [json.loads(c.split(" ", 2)[2])["state_file"] for c in commands(heard) if c.startswith("role module")]
     assert sorted(Path(state).name for state in states) == ["ek3_01.json", "ek3_02.json"]
+    ros_logs = {Path(c.split(" ")[1]) for c in commands(heard) if c.startswith("ros_log")}
+    assert {path.parent for path in ros_logs} == {Path(states[0]).parents[1]}
     assert not Path(states[0]).parent.exists()
     assert not list(tmp_path.glob(f"{PREFIX}*"))
 

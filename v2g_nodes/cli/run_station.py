@@ -90,7 +90,9 @@ def run_station(options: RunOptions) -> RunResult:
         (folder / "state").mkdir()
         plan = process_plan(resolve_station(options.station_file, overrides), overrides)
         plan = _tell_monitor(plan, folder / "series.json")
-        environment = {**os.environ, **node_environment(plan.station, os.environ)}
+        # rclpy leaves a file per process in ~/.ros/log unless told where; what matters of it is in our logs
+        ros_logs = {"ROS_LOG_DIR": str(folder / "ros")}
+        environment = {**ros_logs, **os.environ, **node_environment(plan.station, os.environ)}
         ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.station.modules}
         console = PatientConsole(stderr=True, highlight=False)  # standard output belongs to the JSON
         view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)
