@@ -44,6 +44,9 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         """
         if self.p.source not in SOURCES:
             raise InputError(f"source is {self.p.source!r}, allowed {', '.join(SOURCES)}")
+        if self.p.source != "topic" and (self.p.source == "csv") != bool(self.p.frequency_csv):
+            raise InputError(f"frequency_csv is {self.p.frequency_csv!r} with source {self.p.source}, "
+                             "allowed is a file with csv and none with synthetic")
         self._recordings = Recordings(self.p)
         self._measured: GridSignal | None = None
         self._measured_ns = 0

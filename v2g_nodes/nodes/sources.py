@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.sim.series import Series, read_columns, read_series
 from v2g_nodes.sim.synthetic import SyntheticFrequency, SyntheticSignal, synthetic_price
 
 Value = Callable[[float], float]
+MISSING = ("synthetic", "none")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Recordings:
         p: which recordings.
 
     Raises:
-        InputError: a file can't be used.
+        InputError: a file can't be used, or `missing` is not known.
     """
 
     def __init__(self, p: RecordingParameters) -> None:
         day = p.day or None
+        if p.missing not in MISSING:
+            raise InputError(f"missing is {p.missing!r}, allowed {', '.join(MISSING)}")
         synthetic = p.missing == "synthetic"
         columns: Mapping[str, Series] = {}
         if p.frequency_csv:
