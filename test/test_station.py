@@ -252,7 +252,8 @@ def test_default_modules_differ_over_the_whole_spread(modules: int) -> None:
         assert 25.0 <= module.ambient_c <= 40.0
         assert module.vehicle is not None
         assert 40.0 <= module.vehicle.capacity_kwh <= 80.0
-        assert module.vehicle.departure is None and module.vehicle.energy_due_kwh == 0.0
+        assert module.vehicle.departure is None
+        assert module.vehicle.energy_due_kwh == 0.0
     if modules >= 8:
         assert gammas[-1] / gammas[0] > 8
 
