@@ -65,6 +65,8 @@ class RunRecord:
         self.last: EpochResult | None = None
         self.epochs = 0
         self.complete_epochs = 0
+        self.unjudged_epochs = 0
+        self.unjudged = ""  # why the latest of them could not be judged
         self._cold_epochs = 0
         self._clipped_epochs = 0
         self._collector = EpochCollector()
@@ -83,7 +85,12 @@ class RunRecord:
         counters = (message.agreed_ns, message.curves_sent, message.states_sent)
         self._sent.setdefault(message.module_id, []).append(counters)
         del self._sent[message.module_id][1:-1]
-        result = self._collector.add(module_record(message))
+        try:
+            result = self._collector.add(module_record(message))
+        except ValueError as error:  # a power outside its box, a record of another version
+            self.unjudged_epochs += 1
+            self.unjudged = str(error)
+            return None
         if result is None or not result.owner:
             return None
         self.last = result
@@ -144,6 +151,7 @@ class RunRecord:
         return {
             "epochs": self.epochs,
             "complete_epochs": self.complete_epochs,
+            "unjudged_epochs": self.unjudged_epochs,
             "cold_epochs": self._cold_epochs,
             "rounds_median": _number(figures["rounds"].median),
             "rounds_max": None if math.isnan(rounds_max) else int(rounds_max),

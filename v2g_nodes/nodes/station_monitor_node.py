@@ -142,7 +142,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         last = self._record.last
         if last is not None and last.members < len(self.p.module_ids):
             return f"{last.members} of {len(self.p.module_ids)} modules agreed"
-        return ""
+        return f"epoch not judged: {self._record.unjudged}" if self._record.unjudged else ""
 
     def _is_stale(self, received_ns: int) -> bool:
         return time.monotonic_ns() - received_ns > streams.STATUS.max_age_s * 1e9
