@@ -150,6 +150,29 @@ def test_no_cold_epoch_is_forced_with_zero() -> None:
     assert cold[3:] == [False] * 9
 
 
+def test_a_vehicle_that_leaves_makes_the_next_epoch_cold() -> None:
+    gone: set[int] = set()
+
+    def freeze(k: int) -> Snapshot:
+        return snapshot(0.0 if k in gone else 2.5)
+
+    ids = range(1, 9)
+    settings = OptimizerSettings(0, (), {}, 1.0, cold_every=0)
+    churn = Churn(build_edges("ring", ids), dict.fromkeys(ids, RATING_KW), freeze=freeze, settings=settings)
+    cold = []
+    for epoch in range(8):
+        if epoch == 5:
+            gone.add(3)
+        churn.signal(8.0)
+        churn.run(2.0)
+        assert powers(churn) == pytest.approx(8.0, abs=1e-3)
+        assert len({d.agreement.cold for _, d in churn.last.values()}) == 1
+        cold.append(churn.last[1][1].agreement.cold)
+    assert churn.last[3][1].agreement.power_kw == 0.0
+    assert cold[2:] == [False, False, False, True, False, False]
+    assert churn.faults == []
+
+
 # ---- deaths, cuts and islands
 
 
