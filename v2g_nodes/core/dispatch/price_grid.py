@@ -12,8 +12,8 @@ Curve = tuple[float, ...]
 VALUES_PER_FRAME = 10  # values of one round that fit a 64-byte frame twice (msg/Curve.msg)
 
 # The shares below were fitted by random search over some thousand stations of 1 to 16 modules with unlike wear,
-# some hot, unplugged, charging-due or ramp-bound. Other 12 000 of this kind (benchmarks/price_grid.py) had a cold gap of
-# 3e-9 in the median, 2.3e-4 at the 99.9th percentile, 2e-3 at the most; 7 600 warm epochs 1.7e-4 at the most.
+# some hot, unplugged, charging-due or ramp-bound. 12 000 others of this kind (benchmarks/price_grid.py) had a cold
+# gap of 3e-9 in the median, 2.3e-4 at the 99.9th percentile, 2e-3 at the most; 7 600 warm epochs 1.7e-4 at the most.
 
 # Cold grid, shares of the price span: six on the side the target asks for and two on the other, where modules
 # that must charge can push the price; four and four while the target is small against the rating.
