@@ -15,7 +15,7 @@ from std_msgs.msg import Bool
 from v2g_nodes.msg import Applied, BaseSetpoint, DecisionRecord, GridSignal, ModuleStatus
 
 from v2g_nodes.core.mode import Mode
-from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes import convert, droop_node, module_node, streams
 from v2g_nodes.nodes.droop_node import DroopNode
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 
@@ -24,6 +24,13 @@ from .conftest import SUCCESS, Bench
 SPACE = "/ek3_01"
 RAMP = {"ramp_kw_per_s": 20.0, "command_timeout_s": 0.15}  # fast, so that tests are
 GAIN_KW_PER_HZ = 10.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test need wait for a second."""
+    monkeypatch.setattr(module_node, "STATUS_S", 0.1)
+    monkeypatch.setattr(droop_node, "RECORD_S", 0.3)
 
 
 class Rig:

@@ -22,7 +22,7 @@ from v2g_nodes.msg import (
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_optimum
 from v2g_nodes.core.types import Box
-from v2g_nodes.nodes import streams
+from v2g_nodes.nodes import station_monitor_node, streams
 from v2g_nodes.nodes.run_record import EPOCH_FIELDS, MODULE_FIELDS, SAMPLE_FIELDS
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 
@@ -44,6 +44,13 @@ SUMMARY_KEYS = {
 
 def optimum(target_kw: float) -> tuple[float, ...]:
     return dispatch_optimum([LocalCost(c, 0.5, 40.0) for c in COSTS], [BOX, BOX], target_kw).powers_kw
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test need wait for a second."""
+    for name, period_s in (("TABLE_S", 0.1), ("SAMPLE_S", 0.2), ("GRAPH_S", 0.1), ("STATUS_S", 0.3)):
+        monkeypatch.setattr(station_monitor_node, name, period_s)
 
 
 class Play:

@@ -12,7 +12,7 @@ from v2g_nodes.msg import Applied, BaseSetpoint, DecisionRecord, GridSignal, Mar
 
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_optimum
-from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes import convert, optimizer_node, streams
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.run_record import module_record
 
@@ -25,6 +25,12 @@ HEADROOM_KW = 0.8
 PERIOD_S = 2.0
 EDGES = [1, 2, 2, 3, 3, 4, 1, 4]
 PLAN = MarketPlan(plan_version=3, rule="test", slot_s=3600.0, base_kw=[1.0] * 24, capacity_kw=[6.0] * 24)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test need wait for a second."""
+    monkeypatch.setattr(optimizer_node, "SETPOINT_REPEAT_S", 0.3)
 
 
 class Ring:
@@ -154,17 +160,17 @@ def test_the_agreed_power_is_told_to_droop_and_repeated_while_valid(ring: Ring) 
 
 
 def test_a_set_point_ends_although_the_wall_clock_is_set_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    ring = Ring(bench, setpoint_valid_s=1.5)
+    ring = Ring(bench, setpoint_valid_s=0.7)
     ring.of_epoch(ring.signal())
     for node in ring.nodes.values():
         monkeypatch.setattr(node, "now_s", lambda: time.time() - 3600.0)
     ring.until(lambda: all(len(s) >= 2 for s in ring.setpoints.values()))
     told = [s[-1] for s in ring.setpoints.values()]
-    assert all(convert.to_seconds(t.valid_until) <= time.time() - 3600.0 + 1.5 for t in told)
+    assert all(convert.to_seconds(t.valid_until) <= time.time() - 3600.0 + 0.7 for t in told)
     end_s = max(node._setpoint_until_s for node in ring.nodes.values())
     ring.until(lambda: time.monotonic() > end_s + 0.2, "it has ended")
     counts = [len(s) for s in ring.setpoints.values()]
-    ring.until(lambda: time.monotonic() > end_s + 1.4, "another repeat would have come")
+    ring.until(lambda: time.monotonic() > end_s + 0.7, "another repeat would have come")
     assert [len(s) for s in ring.setpoints.values()] == counts
 
 

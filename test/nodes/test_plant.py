@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from v2g_nodes.msg import Applied, GridSignal, Meter
 
-from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes import convert, plant_node, streams
 from v2g_nodes.nodes.grid_signal_node import GridSignalNode
 from v2g_nodes.nodes.plant_node import PlantNode
 
@@ -16,6 +16,12 @@ from .conftest import SUCCESS, Bench
 
 START_S = 61_200.0
 STATION = {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "edges_flat": [1, 2], "rating_kw": 6.6}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test need wait for a second."""
+    monkeypatch.setattr(plant_node, "METER_S", 0.1)
 
 
 class Site:
