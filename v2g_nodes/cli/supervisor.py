@@ -45,8 +45,8 @@ class Times:
 
     warm_s: float = 90.0
     scout_s: float = 1.5
-    ready_s: float = 30.0
-    graph_s: float = 30.0
+    ready_s: float = 60.0
+    graph_s: float = 60.0
     report_s: float = 15.0
     stop_s: float = 3.0
     kill_s: float = 3.0

@@ -12,10 +12,9 @@ from v2g_nodes.msg import GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import parameter
-from v2g_nodes.nodes.sources import RecordingParameters, Recordings, RunClock
+from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED, RecordingParameters, Recordings, RunClock
 
 WALL_PERIOD_MIN_S = 0.1  # s, above real speed only the newest signal counts: at most ten epochs per wall second
-MEAN_ABOVE_SPEED = 10.0  # from here on the frequency is the mean since the last message
 SOURCES = ("csv", "synthetic", "topic")
 
 

@@ -12,6 +12,8 @@ from v2g_nodes.sim.series import Series, read_columns, read_series
 from v2g_nodes.sim.synthetic import SyntheticFrequency, SyntheticSignal, synthetic_price
 
 Value = Callable[[float], float]
+
+MEAN_ABOVE_SPEED = 10.0  # above it droop gets the mean frequency since the last message
 MISSING = ("synthetic", "none")
 
 

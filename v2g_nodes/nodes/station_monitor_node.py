@@ -16,7 +16,12 @@ from v2g_nodes.nodes import convert, events, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.nodes.run_record import RunRecord
+from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED
 
+DROOP_FIGURES = (
+    "signal_to_setpoint_ms_median", "signal_to_setpoint_ms_p99",
+    "droop_rate_hz", "droop_jitter_ms_p99", "droop_overruns",
+)  # fmt: skip
 TABLE_S = 0.5  # s, wall period of the live table
 SAMPLE_S = 1.0  # s, wall period of samples for the report
 GRAPH_S = 0.25  # s, wall period of the look at the graph
@@ -76,6 +81,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._heartbeats = [
             self.listen(streams.NEIGHBOR_STATE, self._on_heartbeat, f"/ek3_{k:02d}") for k in self.p.module_ids
         ]
+        self._unseen = [text.split(" ") for text in self.p.links]
         self._graph_timer = self.every(GRAPH_S, self._check_graph)
 
     def report(self) -> None:
@@ -87,7 +93,10 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             except OSError as error:
                 self.get_logger().error(f"series_file {file}: {error}")
                 file = ""
-        events.emit("summary", summary=self._record.summary(), series_file=file)
+        summary = self._record.summary()
+        if self.p.speed > MEAN_ABOVE_SPEED:  # droop answers to means there
+            summary |= dict.fromkeys(DROOP_FIGURES)
+        events.emit("summary", summary=summary, series_file=file)
 
     def _on_applied(self, message: Applied) -> None:
         self._applied[message.module_id] = (time.monotonic_ns(), message)
@@ -238,7 +247,8 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
 
         Stops looking, and listening to heartbeats, once all is there.
         """
-        missing = [link for link in (text.split(" ") for text in self.p.links) if not self._present(*link)]
+        self._unseen = self._still_unseen(self._unseen)
+        missing = [*self._unseen]
         if not missing or all("/grid_signal" in link for link in missing):
             fingerprints = {self._groups.get(k) for k in self.p.module_ids}
             if len(fingerprints) > 1 or None in fingerprints:
@@ -249,11 +259,15 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             for heartbeat in self._heartbeats:
                 self.destroy_subscription(heartbeat)
 
-    def _present(self, topic: str, publisher: str, subscriber: str) -> bool:
-        senders = self.get_publishers_info_by_topic(topic)
-        if not any(_full_name(info) == publisher for info in senders):
-            return False
-        return any(_full_name(info) == subscriber for info in self.get_subscriptions_info_by_topic(topic))
+    def _still_unseen(self, links: list[list[str]]) -> list[list[str]]:
+        """Of these edges those that the graph does not show; each topic is looked up once."""
+        ends: dict[str, tuple[set[str], set[str]]] = {}
+        for topic in {link[0] for link in links}:
+            ends[topic] = (
+                {_full_name(info) for info in self.get_publishers_info_by_topic(topic)},
+                {_full_name(info) for info in self.get_subscriptions_info_by_topic(topic)},
+            )
+        return [link for link in links if link[1] not in ends[link[0]][0] or link[2] not in ends[link[0]][1]]
 
 
 def _full_name(info: Any) -> str:  # noqa: ANN401 - rclpy's endpoint info
