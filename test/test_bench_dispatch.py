@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from v2g_nodes.cli import bench_dispatch as bench
 from v2g_nodes.cli.main import main
+from v2g_nodes.sim.network import LossyNetwork
 
 KEYS = [
     "method", "topology", "modules", "diameter", "loss", "burst", "trials", "rounds_median", "rounds_max", "gap_max",
@@ -112,9 +114,21 @@ def test_a_file_that_can_not_be_written_is_refused_before_the_work(monkeypatch: 
     assert main(["bench", "dispatch", "--json", "/no/such/folder/x.json"]) == 2
 
 
-def test_random_boxes_hold_every_kind_of_module() -> None:
-    import numpy as np
+@pytest.mark.parametrize("topology", ["bus", "ring"])
+def test_a_bus_loses_a_frame_for_all(topology: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
 
+    class Recorder(LossyNetwork):
+        def __init__(self, *arguments: object) -> None:
+            made.append(arguments)
+            super().__init__(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench, "LossyNetwork", Recorder)
+    bench.run_trial(topology, 4, 0.25, 3.0, seed=1, trial=0)
+    assert made[0][1:4] == (0.25, 3.0, topology == "bus")
+
+
+def test_random_boxes_hold_every_kind_of_module() -> None:
     random = np.random.default_rng(0)
     boxes = [bench._random_box(random, 4.0) for _ in range(500)]
     assert any(b.low_kw == b.high_kw == 0.0 for b in boxes)

@@ -223,6 +223,7 @@ def test_who_is_behind_gets_an_answer_once() -> None:
     member = exchange(neighbours=(2,))
     member.post([7], 0, 0)
     member.take(frame(round=0))
+    member.take(frame(round=0))
     assert member.repeat(RESEND_NS // 2) is None  # it is not behind
     ahead = member.post([12], 0, now_ns=100)
     member.take(frame(round=0))

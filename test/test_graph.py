@@ -117,6 +117,8 @@ def test_bad_edges_are_named(edges: list[tuple[int, int]], text: str) -> None:
 def test_a_disconnected_graph_is_refused_with_its_parts() -> None:
     with pytest.raises(GraphError, match=re.escape("graph is not connected: [4] | [2, 5] | [1, 3, 6]; allowed is one")):
         check_connected(range(1, 7), [(1, 3), (3, 6), (2, 5)])
+    with pytest.raises(GraphError, match=re.escape("graph is not connected: [3] | [1, 2]; allowed is one part")):
+        check_connected(range(1, 4), [(1, 2)])
     check_connected((), ())
 
 

@@ -206,7 +206,7 @@ def test_a_restarted_module_is_back_soon(life: int | None, pause_s: float) -> No
     churn.kill(6)
     churn.run(pause_s)
     churn.start(6, life)
-    assert churn.run_until_settled(2.0) < 0.5
+    assert churn.run_until_settled(2.0) < 0.3
     assert churn.last[6][1].group.members == tuple(range(1, 9))
     assert powers(churn) == pytest.approx(8.0, abs=1e-6)
     assert churn.faults == []
@@ -368,6 +368,8 @@ def test_a_neighbour_that_is_no_member_costs_no_traffic(trouble: str) -> None:
     churn = station("ring")
     if trouble == "one way":
         churn.cut((1, 2), (3, 2), one_way=True)  # 2 is heard and hears nobody
+        churn.run(1.0)
+        churn.kill(6)  # 2 never learns of it, so its view stays another one
     elif trouble == "left":
         churn.leave(2)
     else:
@@ -376,6 +378,32 @@ def test_a_neighbour_that_is_no_member_costs_no_traffic(trouble: str) -> None:
     curves, states = per_module_and_second(churn)
     assert curves == 0.0
     assert states <= 10.1
+
+
+def test_agents_are_not_begun_for_views_that_pass() -> None:
+    frozen: list[int] = []
+
+    def freeze(k: int) -> Snapshot:
+        frozen.append(k)
+        return snapshot()
+
+    ids = range(1, 9)
+    churn = Churn(build_edges("bus", ids), dict.fromkeys(ids, RATING_KW), freeze=freeze)
+    churn.signal(8.0)
+    churn.run_until_settled(2.0)
+    churn.run(1.0)
+    frozen.clear()
+    churn.kill(4)
+    churn.start(4)
+    churn.run_until_settled(2.0)
+    assert len(frozen) <= 24  # three each; 65 where every view on the way began one
+
+
+def test_who_waits_tells_its_neighbour_of_the_epoch() -> None:
+    churn = station("line", 3, heartbeat_ns=1_000_000_000, silence_ns=5_000_000_000)
+    churn.run(2.0)
+    churn.signal(5.0, missed_by=(3,))
+    assert churn.run_until_settled(2.0) < 0.1
 
 
 def test_an_epoch_costs_little() -> None:

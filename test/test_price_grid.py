@@ -84,6 +84,9 @@ def test_refined_prices_divide_a_cell(low: float, width: float, place: float) ->
     cells = list(zip(prices, prices[1:], strict=False))
     assert max(b - a for a, b in cells) < 0.35 * width  # wherever the guess lies, no cell stays large
     inside = min(max(guess, low), high)
+    if 0.01 < place < 0.99:  # denser around the guess
+        assert guess - 0.15 * (guess - low) <= max(x for x in prices if x <= guess + 1e-12)
+        assert guess + 0.15 * (high - guess) >= min(x for x in prices if x >= guess - 1e-12)
     assert min(b - a for a, b in cells if a - 1e-9 <= inside <= b + 1e-9) < 0.25 * width
 
 

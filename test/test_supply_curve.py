@@ -307,6 +307,18 @@ def memory(plant: Plant, target_kw: float, sequence: int) -> WarmStart:
     return found
 
 
+def test_a_memory_that_is_wrong_costs_a_second_pass_only() -> None:
+    plant, costs = real_plant(8, seed=4)
+    true = memory(plant, 6.0, 40)
+    wrong = replace(true, totals_kw=tuple(1.4 * kw + 1.0 for kw in true.totals_kw))
+    agents = plant.agents(6.0, wrong, sequence=60)
+    plant.play(agents)
+    found = agreements(agents)
+    assert [(a.cold, a.rounds) for a in found] == [(False, 8)] * 8
+    assert sum(a.power_kw for a in found) == pytest.approx(6.0, abs=1e-4)
+    assert dispatch_gap(costs, plant.boxes, [a.power_kw for a in found]) < 1e-3
+
+
 @pytest.mark.parametrize("odd_one", [0, 3])
 @pytest.mark.parametrize("other", ["none", "older"])
 @pytest.mark.parametrize("loss", [0.0, 0.4])

@@ -23,7 +23,8 @@ from v2g_nodes.core.types import Agreement, Box, EpochId, Frame, Response
 
 NO_EPOCH = EpochId(0, 0, 0)
 MOVED_SHARE = 0.1  # of the rating; from 0.05 to 0.2 the gaps of warm epochs are the same (benchmarks/price_grid.py)
-REPORTS_PER_SYNC = 16  # large stations send a report more at a time for each so many modules known
+# While views differ a report more goes out at a time for each so many modules known; a subscriber keeps ten.
+KNOWN_PER_REPORT, REPORTS_AT_A_TIME = 4, 8
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class ModuleOptimizer:
         self._run_agent(usable, now_ns, outbox)
         differing = now_ns - self._unrest_ns < self._settings.silence_ns and not self._alike(self.membership.heard)
         if now_ns - self._report_ns >= (self._settings.sync_ns if differing else self._settings.heartbeat_ns):
-            copies = 1 + self.membership.known // REPORTS_PER_SYNC if differing else 1
+            copies = min(1 + self.membership.known // KNOWN_PER_REPORT, REPORTS_AT_A_TIME) if differing else 1
             outbox.reports += [self._report(now_ns) for _ in range(copies)]
         return outbox
 
