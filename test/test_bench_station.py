@@ -24,7 +24,7 @@ FIGURES = {
     "modules": 8, "rounds_median": 8.0, "epoch_ms_median": 20.0, "round_ms_median": 2.0, "droop_jitter_ms_p99": 0.3,
     "droop_rate_hz": 200.0, "signal_to_setpoint_ms_p99": 9.0, "bytes_per_message_max": 60, "verdict": "ok",
 }  # fmt: skip
-EXTRA_KEYS = ("timer_jitter_ms_p99", "hop_ms_p99", "droop_jitter_over_floor")
+EXTRA_KEYS = ("timer_jitter_ms_p99", "hop_ms_p99", "droop_jitter_over_floor", "timer_jitter_real_time_ms_p99")
 
 
 def transport_floor(round_ms: float) -> TransportFloor:
