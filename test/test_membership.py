@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.graph import Edge, Edges, build_edges, hops_from
@@ -271,6 +271,16 @@ def test_a_neighbour_with_an_old_name_is_told_at_once() -> None:
     assert station.members[1].next_report().origin == 3
 
 
+def test_neighbours_with_old_names_do_not_silence_all_other_news() -> None:
+    station = flood("star", 5, dict.fromkeys((2, 3), 500))
+    station.deaf |= {(1, 2), (1, 3)}
+    for k in (2, 3):
+        station.members[k] = station.make(k, 400)  # says so over and over, and hears nothing
+    station.round(30)
+    assert station.members[1]._outdated == {2, 3}
+    assert {station.members[1].next_report().origin for _ in range(12)} == {1, 2, 3, 4, 5}
+
+
 # ---- how news travel
 
 
@@ -304,7 +314,8 @@ def test_a_report_passed_on_in_a_circle_ends() -> None:
     assert station.members[1].group.fingerprint == fingerprint
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
+@example(11, 346369)
 @given(st.integers(2, 12), st.integers(0, 2**32 - 1))
 def test_random_stations_end_with_one_view_per_island(n: int, seed: int) -> None:
     random = np.random.default_rng(seed)

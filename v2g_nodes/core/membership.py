@@ -111,10 +111,11 @@ class Membership:
             return
         known = self._reports.get(report.origin)
         if report.origin == sender:
-            self._outdated.discard(sender)
-            if known is not None and known.incarnation > report.incarnation:
+            if known is None or known.incarnation <= report.incarnation:
+                self._outdated.discard(sender)
+            elif sender not in self._outdated:
                 self._outdated.add(sender)
-                self._announce(sender)  # it should learn what to outbid
+                self._announce(sender)  # it should learn what to outbid; later in turn, or others would never have one
         if report.origin == self._module_id:
             if report != known and known and not known.newer_than(report):
                 self._issue(known.alive, report.incarnation, report.version)
