@@ -14,7 +14,7 @@ from v2g_nodes.bringup_inputs import Overrides
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.host import KINDS
-from v2g_nodes.nodes.parameters import RunParameters, check, parameter
+from v2g_nodes.nodes.parameters import LimitParameters, RunParameters, check, parameter
 from v2g_nodes.station import default_station
 
 from .conftest import SUCCESS, Bench
@@ -114,6 +114,22 @@ def test_a_node_with_a_wrong_parameter_is_not_made(
         bench.make(ExampleNode, "example", "/", **overrides)
     assert text in str(error.value)
     bench.until(lambda: bench.peer.get_node_names() == ["peer"], "the refused node is gone")
+
+
+@pytest.mark.parametrize(("speed", "held_s"), [(0.5, 5.0), (1.0, 5.0), (10.0, 5.0), (60.0, 30.0)])
+def test_in_fast_simulated_time_a_hold_lasts_half_a_second_on_the_wall(speed: float, held_s: float) -> None:
+    assert LimitParameters(speed=speed).held_s(5.0) == held_s
+    assert LimitParameters().held_s(0.2) == 0.2
+
+
+def test_all_nodes_of_a_module_hold_alike(bench: Bench) -> None:
+    fast = {"speed": 60.0, "use_sim_time": True, "signal_hold_s": 5.0}
+    module = bench.start(KINDS["module"], "module", "/ek3_01", **fast)
+    droop = bench.start(KINDS["droop"], "droop", "/ek3_01", **fast)
+    assert (module._hold_s, droop._control._signal_hold_s) == (30.0, 30.0)
+    station = {"module_ids": [1], "ratings_kw": [3.3], "setpoint_valid_s": 6.0}
+    optimizer = bench.start(KINDS["optimizer"], "optimizer", "/ek3_01", **station, **fast)
+    assert optimizer._valid_s == 30.0
 
 
 def set_parameter(bench: Bench, name: str, value: object) -> Any:  # noqa: ANN401
