@@ -27,6 +27,7 @@ def test_a_good_run_is_ok() -> None:
         ({"constraint_violations": 2}, "constraint_violations 2, allowed 0"),
         ({"gate_clips": 1}, "gate_clips 1, allowed 0"),
         ({"gate_clips": None}, "gate_clips not measured, allowed 0"),
+        ({"unjudged_epochs": 2}, "2 epochs could not be judged, see the monitor's log"),
         ({"restarts": 1}, "ok"),  # it has a key of its own
     ],
 )

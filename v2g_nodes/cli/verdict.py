@@ -54,6 +54,9 @@ def _limits(figures: Mapping[str, object], rating_kw: float) -> list[str]:
         value = _number(figures, key)
         if value != 0:
             faults.append(f"{key} {'not measured' if math.isnan(value) else f'{value:g}'}, allowed 0")
+    unjudged = _number(figures, "unjudged_epochs")
+    if unjudged > 0:
+        faults.append(f"{unjudged:g} epochs could not be judged, see the monitor's log")
     return faults
 
 

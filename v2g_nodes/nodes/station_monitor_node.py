@@ -126,7 +126,10 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
                 self._record.add_ticks(message)
             return
         self._lambda[message.module_id] = message.lambda_eur_per_kwh
+        unjudged = self._record.unjudged_epochs
         result = self._record.add_epoch(message, self._elapsed_s())
+        if self._record.unjudged_epochs > unjudged:
+            self.get_logger().error(f"epoch not judged: {self._record.unjudged}", throttle_duration_sec=1.0)
         if result is not None:
             self._settled = result
             self._publish(result)
