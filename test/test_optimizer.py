@@ -537,6 +537,17 @@ def test_an_epoch_that_a_wrong_clock_made_gives_way() -> None:
     assert pair.two.epoch == EPOCH
 
 
+@pytest.mark.parametrize("same_view", [True, False])
+def test_a_late_word_of_an_earlier_life_is_told_from_the_word_of_one(same_view: bool) -> None:
+    pair = Pair()
+    fingerprint = pair.two.membership.group.fingerprint
+    pair.tell(link=LinkReport(2, 0, 9, 2), membership=1)  # overtaken by what the neighbour said later
+    assert pair.one.membership.group.members == (1,)
+    after = pair.one.membership.group.fingerprint if same_view else fingerprint
+    pair.tell(link=LinkReport(1, 0, 0, 0), membership=after)
+    assert pair.one.membership.heard == ((2,) if same_view else ())
+
+
 def test_of_two_targets_of_one_epoch_the_smaller_counts() -> None:
     pair = Pair()
     pair.one.start_epoch(EPOCH, 1.5)

@@ -122,6 +122,10 @@ class Membership:
         elif known is None or report.newer_than(known):
             self._store(report)
 
+    def agrees(self, neighbour: int) -> None:
+        """A neighbour says it has the same reports, its own among them."""
+        self._outdated.discard(neighbour)
+
     def update(self, now_ns: int) -> bool:
         """Notice silence and conclude anew; True when reports and with them the fingerprint changed."""
         alive = 0

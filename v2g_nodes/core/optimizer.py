@@ -146,6 +146,7 @@ class ModuleOptimizer:
         self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
         self._views: dict[int, int] = {}  # last fingerprint of each neighbour
         self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
+        self._linked: tuple[int, ...] = ()  # neighbours in the group
         self._linked_ns = 0  # when this module last had a link, or heard nobody
         self._report_ns = -(1 << 62)
         self._reported = False
@@ -195,15 +196,19 @@ class ModuleOptimizer:
         self.membership.taking_part = available
         if self.membership.update(now_ns):
             self._agent, self._reported, self._unrest_ns = None, False, now_ns
+            group, own = self.membership.group, self._settings.module_id
+            self._linked = tuple(a + b - own for a, b in group.edges if own in (a, b))
             outbox.reports.append(self._report(now_ns))
-        if len(self.membership.group.members) > 1 or not self.membership.heard:
+        if self._linked or not self.membership.heard:
             self._linked_ns = now_ns
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
             self._begin_agent(now_ns)
             usable += self._early.values()
             self._early.clear()
         self._run_agent(usable, now_ns, outbox)
-        differing = now_ns - self._unrest_ns < self._settings.silence_ns and not self._alike(self.membership.heard)
+        # Who is linked will come to the same view; a neighbour that only one end hears may never.
+        lately = now_ns - self._unrest_ns < self._settings.silence_ns
+        differing = not self._alike(self.membership.heard if lately else self._linked)
         if now_ns - self._report_ns >= (self._settings.sync_ns if differing else self._settings.heartbeat_ns):
             copies = min(1 + self.membership.known // KNOWN_PER_REPORT, REPORTS_AT_A_TIME) if differing else 1
             outbox.reports += [self._report(now_ns) for _ in range(copies)]
@@ -247,16 +252,17 @@ class ModuleOptimizer:
         The neighbours in the group must have the same view of it. A module that hears others but is linked with
         none is about to join them and waits for that, but not for ever: its own voice may not be heard.
         """
-        group, own = self.membership.group, self._settings.module_id
-        if group.members == (own,):
+        if not self._linked:
             return not self.membership.heard or now_ns - self._linked_ns >= self._settings.silence_ns
-        return self._alike([a + b - own for a, b in group.edges if own in (a, b)])
+        return self._alike(self._linked)
 
     def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:
         if report.sender not in self.membership.neighbours:
             return
         self.membership.hear(report.sender, now_ns)
         self.membership.take(report.link, report.sender)
+        if report.membership == self.membership.group.fingerprint:
+            self.membership.agrees(report.sender)
         if self._views.get(report.sender) != report.membership:
             self._views[report.sender] = report.membership
             self._unrest_ns = now_ns
