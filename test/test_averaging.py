@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2g_nodes.core.averaging import BallSum, SumPlan, sum_plan
+from v2g_nodes.core.averaging.ball_sum import BallSum, SumPlan, sum_plan
 from v2g_nodes.core.graph import TOPOLOGIES, Edges, adjacency, build_edges, diameter, hops_from
 from v2g_nodes.sim.random_graph import random_edges
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2g_nodes.core.averaging import BallSum, sum_plan
+from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
 from v2g_nodes.core.exchange import INT16_MAX, Exchange
 from v2g_nodes.core.graph import build_edges
 from v2g_nodes.core.types import EpochId, Frame

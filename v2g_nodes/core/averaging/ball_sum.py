@@ -11,6 +11,8 @@ balls: on a tree always, on a ring until the balls meet, on a complete graph in 
 graphs the group uses a spanning tree. On a ring of even length the last ball holds the opposite member
 twice and the ball before lacks it, so the sum is half of the two together.
 
+Knows: a member needs the members and links of the whole group, to choose the same tree as everybody, and when to stop.
+
 Integers make the sum exact: every member ends with the same bits, whatever the order of arrival, so
 decisions taken from it never differ. (DERIVED; the same recursion counts non-backtracking walks.)
 """
@@ -40,8 +42,13 @@ class SumPlan:
 
 
 @lru_cache(maxsize=64)
-def sum_plan(members: tuple[int, ...], edges: Edges) -> SumPlan:
+def sum_plan(members: tuple[int, ...], edges: Edges, tree: bool = False) -> SumPlan:
     """Choose the links and the number of rounds for a connected group.
+
+    Args:
+        members: ids, ascending.
+        edges: links between them.
+        tree: take a spanning tree even where the graph needs none.
 
     Raises:
         GraphError: an edge names a stranger.
@@ -49,8 +56,8 @@ def sum_plan(members: tuple[int, ...], edges: Edges) -> SumPlan:
     neighbours = adjacency(members, edges)
     n = len(members)
     degrees = {len(v) for v in neighbours.values()}
-    complete = degrees == {n - 1}
-    ring = degrees == {2} and len(edges) == n
+    complete = degrees == {n - 1} and not tree
+    ring = degrees == {2} and len(edges) == n and not tree
     if not (complete or ring):
         neighbours = adjacency(members, spanning_tree(neighbours))
     return SumPlan(neighbours, diameter(neighbours), ring and n % 2 == 0)

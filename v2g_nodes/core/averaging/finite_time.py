@@ -1,0 +1,62 @@
+"""Averaging that ends after as many rounds as the graph has distinct eigenvalues.
+
+Recursion. x(k+1) = x(k) - L x(k) / lambda_k over the distinct non-zero eigenvalues of the graph Laplacian L. Each round
+removes one eigenvector's part, so after the last only the mean is left, exactly in exact arithmetic.
+
+Rounds. The number of these eigenvalues: the diameter on a ring, line, star or complete graph, more on most others
+(up to n - 1). No fewer than the diameter anywhere.
+
+Order. Other parts grow while one is removed: up to 310 times on a line of 64, 70 times on a ring. Leja order keeps that
+small: the next eigenvalue is always the one whose part has grown most. Ties are decided on rounded numbers, so that a
+last bit does not change the order.
+
+Error in float64, of the first disagreement, measured on 5, 16 and 64 members: below 1e-15 on a bus, 3e-15 on a star,
+2e-14 on a ring or line, 1e-12 on a mesh.
+
+Knows: the Laplacian's spectrum, so the whole graph, and the eigenvalues the same at every member.
+
+Source: Kibangou, "Graph Laplacian based matrix design for finite-time distributed average consensus", ACC 2012; order:
+Reichel, "The application of Leja points to Richardson iteration and polynomial preconditioning", LAA 154-156, 1991.
+"""
+
+from __future__ import annotations
+
+import math
+
+from v2g_nodes.core.averaging.linear import LinearPlan
+from v2g_nodes.core.graph import Adjacency, laplacian_spectrum
+
+# Share of the largest eigenvalue below which two are one: rounding parts equal ones by 2e-15, while the smallest gap on
+# rings, lines, stars, buses and meshes of up to 64 is 2e-3. What merging leaves of the smaller part is at most this gap
+# over the eigenvalue, so 1e-9 lambda_max / lambda_2 times the growth.
+SAME = 1e-9
+
+
+def finite_time_plan(neighbours: Adjacency) -> LinearPlan:
+    """Plan for a connected graph."""
+    spectrum: list[float] = laplacian_spectrum(neighbours).tolist()
+    weights = {k: (1.0,) * len(v) for k, v in neighbours.items()}
+    gains = tuple((1.0 / value, 0.0) for value in leja_order(distinct(spectrum[1:])))  # connected: one zero, the first
+    return LinearPlan(neighbours, weights, gains)
+
+
+def distinct(eigenvalues: list[float]) -> list[float]:
+    """Ascending eigenvalues, those closer than rounding can tell merged into their first."""
+    kept: list[float] = []
+    for value in eigenvalues:
+        if not kept or value - kept[-1] > SAME * eigenvalues[-1]:
+            kept.append(value)
+    return kept
+
+
+def leja_order(eigenvalues: list[float]) -> list[float]:
+    """The largest first, then always the one at which the product over those taken is largest."""
+    growth = dict.fromkeys(eigenvalues, 0.0)  # logarithm of |prod (1 - value / taken)|
+    order = []
+    while growth:
+        taken = max(growth, key=lambda value: (round(growth[value], 6), value))
+        order.append(taken)
+        del growth[taken]
+        for value in growth:
+            growth[value] += math.log(abs(1.0 - value / taken))
+    return order
