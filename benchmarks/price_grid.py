@@ -24,6 +24,7 @@ from v2g_nodes.core.dispatch.reference import dispatch_gap
 from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
 from v2g_nodes.core.graph import adjacency, build_edges
 from v2g_nodes.core.optimizer import MOVED_SHARE
+from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.types import Agreement, Box, EpochId, FloatArray
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 from v2g_nodes.station import default_station
@@ -88,7 +89,7 @@ class RandomStation:
         agents = {}
         for k, cost, box in zip(self._group.members, self.costs, self.boxes, strict=True):
             problem = LocalProblem(
-                k, box, lambda x, c=cost, b=box: c.response(x, b), EpochId(sequence, 0, 1), target_kw, self.span
+                k, box, BoxedCost(cost, box), EpochId(sequence, 0, 1), target_kw, self.span
             )
             cold = bool(last) and self._moved(k - 1, last[k - 1])
             agents[k] = SupplyCurveAgent(problem, self._group, warm, resend_ns=1, cold=cold)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from v2g_nodes.cli import bench_dispatch as bench
+from v2g_nodes.cli import dispatch_trial
 from v2g_nodes.cli.main import main
 from v2g_nodes.sim.network import LossyNetwork
 
 KEYS = [
     "method", "topology", "modules", "diameter", "loss", "burst", "trials", "rounds_median", "rounds_max", "gap_max",
     "equal_split_gap_median", "balance_error_max", "constraint_violations", "bytes_per_message_max", "converged",
-    "seed",
+    "seed", "averaging", "iterations_median", "iterations_max", "iterations_to_1_percent_median",
+    "iterations_to_1_percent_max",
 ]  # fmt: skip
 
 
@@ -85,7 +87,9 @@ def test_the_json_goes_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--method", "magic"], "--method magic: allowed supply_curve"),
+        (["--method", "magic"], "--method magic: allowed supply_curve, newton, admm, primal_dual, price_tracking"),
+        (["--averaging", "chebyshev"], "--averaging chebyshev: allowed exact"),
+        (["--method", "newton", "--averaging", "metropolis"], "--averaging metropolis: allowed exact, tree"),
         (["--topology", "torus"], "--topology torus: allowed ring, line, star, bus, mesh"),
         (["--modules", "0"], "--modules 0: allowed 1 to 64"),
         (["--modules", "65"], "--modules 65: allowed 1 to 64"),
@@ -123,14 +127,14 @@ def test_a_bus_loses_a_frame_for_all(topology: str, monkeypatch: pytest.MonkeyPa
             made.append(arguments)
             super().__init__(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bench, "LossyNetwork", Recorder)
-    bench.run_trial(topology, 4, 0.25, 3.0, seed=1, trial=0)
+    monkeypatch.setattr(dispatch_trial, "LossyNetwork", Recorder)
+    dispatch_trial.run_trial(dispatch_trial.Case("supply_curve", "exact", topology, 4, 0.25, 3.0, seed=1), 0)
     assert made[0][1:4] == (0.25, 3.0, topology == "bus")
 
 
 def test_random_boxes_hold_every_kind_of_module() -> None:
     random = np.random.default_rng(0)
-    boxes = [bench._random_box(random, 4.0) for _ in range(500)]
+    boxes = [dispatch_trial._random_box(random, 4.0) for _ in range(500)]
     assert any(b.low_kw == b.high_kw == 0.0 for b in boxes)
     assert any(b.high_kw < 0.0 for b in boxes)
     assert sum(b.low_kw == -3.0 and b.high_kw == 3.0 for b in boxes) > 300

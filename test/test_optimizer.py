@@ -19,8 +19,8 @@ from v2g_nodes.core.optimizer import (
     Outbox,
     Snapshot,
 )
-from v2g_nodes.core.types import Box, EpochId, FloatArray, Frame
-from v2g_nodes.sim.churn import Churn
+from v2g_nodes.core.types import Box, EpochId, Frame
+from v2g_nodes.sim.churn import Churn, SlopingSupply
 from v2g_nodes.sim.random_graph import random_edges
 
 RATING_KW = 3.3
@@ -420,10 +420,7 @@ def test_an_epoch_costs_little() -> None:
 
 
 def snapshot(kw: float = 2.5) -> Snapshot:
-    def response(prices: FloatArray) -> FloatArray:
-        return np.clip(5.0 * prices, -kw, kw)
-
-    return Snapshot(Box(-kw, kw), response, "detail")
+    return Snapshot(Box(-kw, kw), SlopingSupply(5.0, kw), "detail")
 
 
 EPOCH = EpochId(1000, 1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,20 +12,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.bringup_parameters import cost_parameters, price_span_eur_per_kwh
-from v2g_nodes.cli.bench_dispatch import Trial, run_trial
+from v2g_nodes.cli.dispatch_trial import Case, Trial, run_trial
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.lockstep import COLD
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.dispatch.reference import dispatch_gap, dispatch_optimum
-from v2g_nodes.core.dispatch.supply_curve import COLD, SupplyCurveAgent
+from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
 from v2g_nodes.core.exchange import INT16_MAX
 from v2g_nodes.core.graph import TOPOLOGIES, adjacency, build_edges, diameter
-from v2g_nodes.core.types import Agreement, Box, EpochId, FloatArray, Frame, Response
+from v2g_nodes.core.types import Agreement, Box, EpochId, FloatArray, Frame
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 from v2g_nodes.station import default_station
 
 RATING_KW = 3.3
 REACH_KW = 2.5
+
+
+Response = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Responding:
+    """A supply of which the algorithm may ask best responses only."""
+
+    response: Response
+
+    def slope(self, price: float) -> float:
+        raise NotImplementedError
+
+    def proximal(self, price: float, weight: float) -> float:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class Plant:
         memories = warm if isinstance(warm, Sequence) else [warm] * len(self.boxes)
         agents = {}
         for k, response, box, memory in zip(self.group.members, self.responses, self.boxes, memories, strict=True):
-            problem = LocalProblem(k, box, response, EpochId(sequence, 0, 1), target_kw, self.span)
+            problem = LocalProblem(k, box, Responding(response), EpochId(sequence, 0, 1), target_kw, self.span)
             agents[k] = SupplyCurveAgent(problem, self.group, memory, resend_ns=1)
         return agents
 
@@ -103,11 +120,11 @@ def test_random_stations_agree_close_to_the_optimum(topology: str, n: int, trial
     ids = range(1, n + 1)
     hops = diameter(adjacency(ids, build_edges(topology, ids)))
     for trial in range(trials):
-        check_trial(run_trial(topology, n, 0.0, 1.0, seed=11, trial=trial), hops, 4 if topology == "mesh" else 2)
+        check_trial(run_trial(Case("supply_curve", "exact", topology, n, 0.0, 1.0, seed=11), trial), hops, 4 if topology == "mesh" else 2)
 
 
 def test_unlike_modules_make_the_gap_mean_something() -> None:
-    trials = [run_trial("ring", 8, 0.0, 1.0, seed=5, trial=k) for k in range(15)]
+    trials = [run_trial(Case("supply_curve", "exact", "ring", 8, 0.0, 1.0, seed=5), k) for k in range(15)]
     assert np.median([t.equal_split_gap for t in trials]) > 0.1
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from v2g_nodes.core.types import MODULES_MAX
 
 Topology = Literal["ring", "line", "star", "bus", "mesh"]
-Algorithm = Literal["supply_curve"]
+Algorithm = Literal["supply_curve", "newton", "admm", "primal_dual", "price_tracking"]
 Backend = Literal["sim", "can"]
 IslandRule = Literal["majority", "nameplate_share"]
 Response = Literal["recorded", "swing"]

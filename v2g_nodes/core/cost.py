@@ -16,6 +16,7 @@ f is convex with a kink at p = 0, so there is a dead zone of prices in which a m
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,8 +119,17 @@ class LocalCost:
         self._psi = parameters.thermal_psi
         self._theta = parameters.thermal_theta_k_per_kw2
         self._excess = temperature_c - parameters.thermal_threshold_c
+        self._weighted: dict[float, LocalCost] = {}
         if self._delta == 1.0:  # linear wear is one more part of the kink
             self._kink, self._wear, self._delta = self._kink + self._wear, 0.0, 1.5
+
+    def with_square(self, weight: float) -> LocalCost:
+        """The cost f(p) + weight p^2 / 2, whose best responses are proximal steps; weight [EUR/h/kW^2] >= 0."""
+        if weight not in self._weighted:
+            weighted = copy(self)
+            weighted._square += weight / 2.0
+            self._weighted = {weight: weighted}  # an algorithm keeps to one weight
+        return self._weighted[weight]
 
     def cost(self, p: FloatArray) -> FloatArray:
         """Cost f(p) [EUR/h]; p [kW], any shape."""

@@ -31,7 +31,7 @@ class Exchange:
         self, module_id: int, neighbours: Sequence[int], epoch: EpochId, membership: int, resend_ns: int
     ) -> None:
         self._module_id = module_id
-        self._neighbours = frozenset(neighbours)
+        self._neighbours = tuple(neighbours)
         self._epoch = epoch
         self._membership = membership
         self._resend_ns = resend_ns
@@ -82,10 +82,13 @@ class Exchange:
         )
         self._sent_ns = now_ns
         self._answer = False
+        behind = [key for key in self._received if key[1] < self.round]
+        for key in behind:
+            del self._received[key]
         return self._frame
 
     def complete(self) -> list[tuple[int, ...]] | None:
-        """All neighbours' values of the current round, or None while one is missing."""
+        """Values of the current round in the order of the neighbours, or None while one is missing."""
         now, received = self.round, []
         for neighbour in self._neighbours:
             values = self._received.get((neighbour, now))

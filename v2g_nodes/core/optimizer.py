@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.lockstep import LockstepAgent
+from v2g_nodes.core.dispatch.methods import build_agent
 from v2g_nodes.core.dispatch.price_grid import WarmStart
-from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
 from v2g_nodes.core.graph import Edges
 from v2g_nodes.core.membership import LinkReport, Membership
-from v2g_nodes.core.types import Agreement, Box, EpochId, Frame, Response
+from v2g_nodes.core.supply import Supply
+from v2g_nodes.core.types import Agreement, Box, EpochId, Frame
 
 NO_EPOCH = EpochId(0, 0, 0)
 MOVED_SHARE = 0.1  # of the rating; from 0.05 to 0.2 the gaps of warm epochs are the same (benchmarks/price_grid.py)
@@ -58,12 +60,12 @@ class Snapshot:
 
     Args:
         box: feasible range [kW].
-        response: best response inside the box.
+        supply: answers to prices, inside the box.
         detail: whatever the caller wants back with the decision.
     """
 
     box: Box
-    response: Response
+    supply: Supply
     detail: object = None
 
 
@@ -106,6 +108,7 @@ class OptimizerSettings:
         resend_ns: pause before a waiting agent repeats its frame [ns].
         sync_ns: pause between two reports while a neighbour's membership differs and reports are still new [ns].
         island_rule: majority | nameplate_share.
+        algorithm: one of core/dispatch/methods.py METHODS, the same at every module.
     """
 
     module_id: int
@@ -119,6 +122,7 @@ class OptimizerSettings:
     resend_ns: int = 25_000_000
     sync_ns: int = 15_000_000
     island_rule: str = "majority"
+    algorithm: str = "supply_curve"
 
 
 class ModuleOptimizer:
@@ -141,7 +145,7 @@ class ModuleOptimizer:
         self.epoch = NO_EPOCH
         self.target_kw = math.nan
         self.agreement: Agreement | None = None
-        self._agent: SupplyCurveAgent | None = None
+        self._agent: LockstepAgent | None = None
         self._warm: tuple[int, WarmStart] | None = None
         self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
         self._views: dict[int, int] = {}  # last fingerprint of each neighbour
@@ -238,8 +242,12 @@ class ModuleOptimizer:
         return not early
 
     def _frame_tag(self) -> int:
-        """What frames carry as membership: the group's fingerprint, and in it the target they share out."""
-        return zlib.crc32(struct.pack("<If", self.membership.group.fingerprint, self.target_kw))
+        """What frames carry as membership: the group's fingerprint, with the target they share out and the algorithm.
+
+        Modules set to different algorithms never agree, instead of reading each other's words wrongly.
+        """
+        shared = struct.pack("<If", self.membership.group.fingerprint, self.target_kw)
+        return zlib.crc32(shared + self._settings.algorithm.encode())
 
     def _alike(self, neighbours: Sequence[int]) -> bool:
         """Whether these neighbours have the same membership as this module."""
@@ -283,7 +291,7 @@ class ModuleOptimizer:
         problem = LocalProblem(
             self._settings.module_id,
             snapshot.box,
-            snapshot.response,
+            snapshot.supply,
             self.epoch,
             self.own_target_kw(),
             self._settings.price_span_eur_per_kwh,
@@ -292,7 +300,7 @@ class ModuleOptimizer:
         self._tag = self._frame_tag()
         shown = replace(group, fingerprint=self._tag)
         cold = self._forced_cold() or (warm is not None and self._moved(snapshot))
-        self._agent = SupplyCurveAgent(problem, shown, warm, self._settings.resend_ns, cold)
+        self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
         self._frozen = (group, snapshot, warm, now_ns)
 
     def _forced_cold(self) -> bool:
@@ -306,7 +314,7 @@ class ModuleOptimizer:
         """
         if self.agreement is None:
             return False
-        at_last_price = float(snapshot.response(np.array([self.agreement.lambda_eur_per_kwh]))[0])
+        at_last_price = float(snapshot.supply.response(np.array([self.agreement.lambda_eur_per_kwh]))[0])
         rating_kw = self._settings.rating_kw[self._settings.module_id]
         return abs(at_last_price - self.agreement.power_kw) > MOVED_SHARE * rating_kw
 

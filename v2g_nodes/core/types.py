@@ -5,7 +5,6 @@ Sign convention everywhere: power > 0 discharges the vehicle to the grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,10 +13,6 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-#: best response p_i(lambda): prices [EUR/kWh], shape (k,) -> powers [kW], shape (k,), inside the box,
-#: non-decreasing. Minus and plus infinity are allowed and give the ends of the box.
-Response = Callable[[FloatArray], FloatArray]
 
 MODULES_MAX = 64  # slots of one EK3 bus (EK3 specification: at most 64 nodes per bus)
 
@@ -97,6 +92,7 @@ class Agreement:
         clipped_target_kw: target inside the summed boxes [kW].
         rounds: broadcasts each member made.
         cold: began with the whole price range.
+        iterations: times the module answered the group; each took some of the rounds.
     """
 
     lambda_eur_per_kwh: float
@@ -105,6 +101,7 @@ class Agreement:
     clipped_target_kw: float
     rounds: int
     cold: bool
+    iterations: int
 
     @property
     def clipped(self) -> bool:

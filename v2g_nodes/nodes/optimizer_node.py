@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from v2g_nodes.core.battery import VehicleState
 from v2g_nodes.core.cost import CostParameters, LocalCost
+from v2g_nodes.core.dispatch.methods import METHODS
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.limits import ModuleRating, energy_room, feasible_box
@@ -24,6 +23,7 @@ from v2g_nodes.core.optimizer import (
     Snapshot,
 )
 from v2g_nodes.core.plan import Plan
+from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.target import target_kw
 from v2g_nodes.core.types import Box, EpochId, Frame
 from v2g_nodes.msg import (
@@ -100,8 +100,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def configure(self) -> None:
         """Publishers now, subscriptions on activation."""
         p = self.p
-        if p.algorithm != "supply_curve":
-            raise InputError(f"algorithm is {p.algorithm!r}, allowed supply_curve")
+        if p.algorithm not in METHODS:
+            raise InputError(f"algorithm is {p.algorithm!r}, allowed {', '.join(METHODS)}")
         names = CostParameters.__dataclass_fields__
         self._cost = CostParameters(**{name: getattr(p, name) for name in names})
         self._rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
@@ -122,6 +122,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             silence_ns=round(p.silence_ms * 1e6),
             resend_ns=round(p.resend_ms * 1e6),
             island_rule=p.island_rule,
+            algorithm=p.algorithm,
         )
         self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze)
         hold_s = p.held_s(p.signal_hold_s)
@@ -236,7 +237,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def _freeze(self) -> Snapshot:
         applied, status = self._applied, self._status
         if applied is None or status is None:  # not called then; a module that says nothing offers nothing
-            return Snapshot(Box(0.0, 0.0), np.zeros_like, {"soc": 0.5, "temperature_c": 25.0, "previous_kw": 0.0})
+            nothing = Box(0.0, 0.0)
+            detail = {"soc": 0.5, "temperature_c": 25.0, "previous_kw": 0.0}
+            return Snapshot(nothing, BoxedCost(LocalCost(self._cost, 0.5, 25.0), nothing), detail)
         soc = status.soc if math.isfinite(status.soc) else 0.5
         hard = Box(min(applied.limit_low_kw, applied.limit_high_kw), applied.limit_high_kw)
         if not (status.armed and status.vehicle_plugged):
@@ -255,7 +258,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         )
         cost = LocalCost(self._cost, soc, status.temperature_c)
         detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
-        return Snapshot(box, lambda prices: cost.response(prices, box), detail)
+        return Snapshot(box, BoxedCost(cost, box), detail)
 
     def _send(self, outbox: Outbox) -> None:
         for frame in outbox.frames:

@@ -38,8 +38,34 @@ Freeze = Callable[[int], Snapshot]
 Named = tuple[EpochId, int, tuple[int, ...], Edges]  # one agreement: epoch, fingerprint, members, links
 
 
+@dataclass(frozen=True)
+class SlopingSupply:
+    """A module whose power rises in proportion to the price, a Supply.
+
+    Args:
+        slope_kw: power per price [kW per EUR/kWh].
+        reach_kw: the box leaves so much on either side [kW].
+    """
+
+    slope_kw: float
+    reach_kw: float
+
+    def response(self, prices: FloatArray) -> FloatArray:
+        """See Supply."""
+        result: FloatArray = np.clip(self.slope_kw * prices, -self.reach_kw, self.reach_kw)
+        return result
+
+    def slope(self, price: float) -> float:
+        """See Supply."""
+        return self.slope_kw if abs(self.slope_kw * price) < self.reach_kw else 0.0
+
+    def proximal(self, price: float, weight: float) -> float:
+        """See Supply."""
+        return min(max(price / (1.0 / self.slope_kw + weight), -self.reach_kw), self.reach_kw)
+
+
 def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Freeze:
-    """Snapshots of modules whose power rises in proportion to the price, each with a slope of its own.
+    """Snapshots of modules with SlopingSupply, each with a slope of its own.
 
     Args:
         rating_kw: of each module [kW].
@@ -48,13 +74,7 @@ def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Fre
 
     def freeze(module_id: int) -> Snapshot:
         kw = reach * rating_kw[module_id]
-        slope = kw * (2.0 + module_id % 7)
-
-        def response(prices: FloatArray) -> FloatArray:
-            result: FloatArray = np.clip(slope * prices, -kw, kw)
-            return result
-
-        return Snapshot(Box(-kw, kw), response)
+        return Snapshot(Box(-kw, kw), SlopingSupply(kw * (2.0 + module_id % 7), kw))
 
     return freeze
 

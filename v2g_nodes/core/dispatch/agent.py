@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from v2g_nodes.core.types import Agreement, Box, EpochId, Frame, Response
+from v2g_nodes.core.supply import Supply
+from v2g_nodes.core.types import Agreement, Box, EpochId, Frame
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class LocalProblem:
     Args:
         module_id: own id.
         box: feasible range [kW].
-        response: best response to a price, inside the box.
+        supply: answers to prices, inside the box.
         epoch: which agreement.
         target_kw: what the group owes in total [kW], the same at every member.
         price_span_eur_per_kwh: cold price range is [-span, span]; covers every marginal cost inside the boxes.
@@ -46,7 +47,7 @@ class LocalProblem:
 
     module_id: int
     box: Box
-    response: Response
+    supply: Supply
     epoch: EpochId
     target_kw: float
     price_span_eur_per_kwh: float

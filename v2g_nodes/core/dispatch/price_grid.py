@@ -160,3 +160,12 @@ def finite_prices(prices: Curve, span: float) -> Curve:
     if math.isinf(high):
         high = max(span, prices[-2] + 1e-6 * span)
     return (low, *prices[1:-1], high)
+
+
+def cost_floor_eur_per_h(price: float, target_kw: float, span: float, rating_kw: float) -> float:
+    """What the group's power costs at the least, as far as a member can tell: the measure of a gap [EUR/h].
+
+    Convex costs through zero: the cost of a total P at price x is at least about |x P| / 2. Below stands 2 % of the
+    cost at full rating, which is about a tenth of span times rating or more.
+    """
+    return max(abs(price * target_kw) / 2, 0.002 * span * rating_kw)

@@ -1,7 +1,7 @@
 """Supply-curve consensus: agree on the station's whole supply curve instead of one price at a time.
 
 Recursion. Each module offers its best responses p_i(x_k) at ten prices x_k common to all; an exact sum over the
-group (core/averaging/ball_sum.py) gives the station's supply S_k = sum_i p_i(x_k). The target T lies in one cell,
+group (core/averaging.py) gives the station's supply S_k = sum_i p_i(x_k). The target T lies in one cell,
 S_k <= T <= S_{k+1}. A second pass divides that cell by ten prices of its own. Then, with
 t = (T - S_k) / (S_{k+1} - S_k),
 
@@ -30,34 +30,32 @@ Source: DERIVED from the dual of the allocation problem (its dual function is th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
 
 from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Result, Rounds
 from v2g_nodes.core.dispatch.price_grid import (
     Crossing,
     Curve,
     WarmStart,
     cold_prices,
+    cost_floor_eur_per_h,
     find_crossing,
     finite_prices,
     guess_price,
     refined_prices,
     warm_prices,
 )
-from v2g_nodes.core.exchange import INT16_MAX, Exchange
-from v2g_nodes.core.types import Agreement, Frame
+from v2g_nodes.core.exchange import INT16_MAX
 
-PASSES = 2
-COLD = 0  # bracket tag of the whole price range
 GAP_TOLERANCE = 6e-4  # accept a first pass whose bound is this share of the cost; the target is a gap below 1e-3
 
 
-class SupplyCurveAgent:
-    """One module's side of one epoch; see core/dispatch/agent.py for `step` and `agreement`.
+class SupplyCurveAgent(LockstepAgent):
+    """One module's side of one epoch.
 
     Args:
         problem: own part of the allocation.
@@ -70,116 +68,49 @@ class SupplyCurveAgent:
     def __init__(
         self, problem: LocalProblem, group: Group, warm: WarmStart | None, resend_ns: int, cold: bool = False
     ) -> None:
-        self._problem = problem
-        self._members = len(group.members)
         self._offset = (1 + group.members.index(problem.module_id)) * _GOLDEN % 1.0
-        self._rating_kw = sum(group.rating_kw[k] for k in group.members)
         self._plan = sum_plan(group.members, group.edges)
         self._warm = warm
-        self._exchange = Exchange(
-            problem.module_id, self._plan.neighbours[problem.module_id], problem.epoch, group.fingerprint, resend_ns
-        )
-        self._agreement: Agreement | None = None
-        self.warm_start: WarmStart | None = None
-        self._begin(None if cold else warm)
+        rating_kw = sum(group.rating_kw[k] for k in group.members)
+        grid = warm_prices(warm, problem.price_span_eur_per_kwh, problem.target_kw, rating_kw) if warm else None
+        self._warm_grid: Curve = grid or ()
+        links = self._plan.neighbours[problem.module_id]
+        super().__init__(problem, group, links, resend_ns, warm if grid and not cold else None)
 
-    @property
-    def agreement(self) -> Agreement | None:
-        """The result, or None while the exchange runs."""
-        return self._agreement
-
-    @property
-    def resends(self) -> int:
-        """Frames sent again so far."""
-        return self._exchange.resends
-
-    @property
-    def bracket(self) -> int:
-        """Tag of the price grid in use; 0 is the whole range."""
-        return self._exchange.bracket
-
-    def step(self, inbox: Sequence[Frame], now_ns: int) -> list[Frame]:
-        """See Agent.step; returns at most one frame."""
-        for frame in inbox:
-            if not self._exchange.addressed(frame):
-                continue
-            if frame.bracket == self._exchange.bracket:
-                self._exchange.take(frame)
-            elif self._exchange.bracket != COLD and self._agreement is None:
-                # Two members remember different epochs: all fall back to what needs no memory.
-                self._begin(None)
-                if frame.bracket == COLD:
-                    self._exchange.take(frame)
-        posted = self._advance(now_ns)
-        again = posted or self._exchange.repeat(now_ns)
-        return [again] if again else []
-
-    def _begin(self, warm: WarmStart | None) -> None:
+    def _rounds(self, warm: WarmStart | None) -> Rounds:
         span, target_kw = self._problem.price_span_eur_per_kwh, self._problem.target_kw
-        prices = warm_prices(warm, span, target_kw, self._rating_kw) if warm else None
-        self._exchange.restart(warm.tag if warm and prices is not None else COLD)
-        self._pass = 0
-        self._base_kw = 0.0  # what the pass adds to: own part ...
-        self._base_total_kw = 0.0  # ... and the group's
-        self._curve: tuple[Curve, Curve] = ((), ())
-        if prices is None:
-            prices = cold_prices(span, target_kw, self._rating_kw)
-        self._begin_pass(prices, _exponent(self._rating_kw, self._members))
-
-    def _begin_pass(self, prices: Curve, exponent: int) -> None:
-        self._prices = prices
-        self._exponent = exponent
-        self._offers_kw: list[float] = self._problem.response(np.array(prices)).tolist()
-        unit_kw = 2.0**exponent
-        self._units = [math.floor((kw - self._base_kw) / unit_kw + self._offset) for kw in self._offers_kw]
-        self._sum = BallSum(self._plan, self._problem.module_id, self._units)
-        self._posted = False
-
-    def _advance(self, now_ns: int) -> Frame | None:
-        """Do all rounds that the frames in hand allow; the frame of the last one, if any."""
-        latest = None
-        while self._agreement is None:
-            if self._sum.done:
-                self._end_pass()
-                continue
-            if not self._posted:
-                latest = self._exchange.post(self._sum.ball, self._exponent, now_ns)
-                self._posted = True
-            received = self._exchange.complete()
-            if received is None:
+        prices = self._warm_grid if warm else cold_prices(span, target_kw, self._rating_kw)
+        curve: tuple[Curve, Curve] = ((), ())  # points of the first pass outside the cell that the second refines
+        base_kw, base_total_kw = 0.0, 0.0  # what a pass adds to: own part and the group's
+        exponent = _exponent(self._rating_kw, self._members)
+        for iteration in (1, 2):
+            unit_kw = 2.0**exponent
+            offers_kw: list[float] = self._problem.supply.response(np.array(prices)).tolist()
+            units = [math.floor((kw - base_kw) / unit_kw + self._offset) for kw in offers_kw]
+            sum_ = BallSum(self._plan, self._problem.module_id, units)
+            while not sum_.done:
+                sum_.advance((yield sum_.ball, exponent))
+            totals_kw = tuple(accumulate((base_total_kw + unit_kw * total for total in sum_.total), max))
+            known = finite_prices(prices, span)
+            crossing = find_crossing(totals_kw, target_kw)
+            k, share = crossing.cell, crossing.share
+            power_kw = offers_kw[k]
+            if power_kw != offers_kw[k + 1]:
+                power_kw = base_kw + unit_kw * ((1 - share) * units[k] + share * units[k + 1])
+            self.trace_kw.append(power_kw)
+            if iteration == 1:
+                clipped_kw = crossing.clipped_target_kw
+            if iteration == 2 or self._good_enough(warm is not None, known, totals_kw, crossing):
                 break
-            self._sum.advance(received)
-            self._posted = False
-        return latest
-
-    def _end_pass(self) -> None:
-        total_units = self._sum.total
-        unit_kw = 2.0**self._exponent
-        totals_kw = tuple(accumulate((self._base_total_kw + unit_kw * units for units in total_units), max))
-        prices = finite_prices(self._prices, self._problem.price_span_eur_per_kwh)
-        crossing = find_crossing(totals_kw, self._problem.target_kw)
-        k, share = crossing.cell, crossing.share
-        if self._pass == 0:
-            self._clipped_kw = crossing.clipped_target_kw
-            if not self._good_enough(prices, totals_kw, crossing):
-                self._pass = 1
-                low, high = self._bracket(totals_kw, k, unit_kw * self._members)
-                self._curve = (
-                    (*prices[:low], *prices[high + 1 :]),
-                    (*totals_kw[:low], *totals_kw[high + 1 :]),
-                )
-                self._base_kw = unit_kw * self._units[low]
-                self._base_total_kw = unit_kw * total_units[low]
-                left_kw = totals_kw[high] - totals_kw[low] + self._members * unit_kw
-                inner = refined_prices(prices[low], prices[high], guess_price(prices, totals_kw, crossing))
-                inner = (self._prices[low], *inner[1:-1], self._prices[high])
-                self._begin_pass(inner, _exponent(left_kw, self._members))
-                return
-        price = (1 - share) * prices[k] + share * prices[k + 1]
-        power_kw = self._offers_kw[k]
-        if power_kw != self._offers_kw[k + 1]:
-            power_kw = self._base_kw + unit_kw * ((1 - share) * self._units[k] + share * self._units[k + 1])
-        self._finish(price, power_kw, self._warm_start(prices, totals_kw))
+            low, high = self._bracket(totals_kw, k, unit_kw * self._members)
+            curve = (*known[:low], *known[high + 1 :]), (*totals_kw[:low], *totals_kw[high + 1 :])
+            base_kw, base_total_kw = unit_kw * units[low], unit_kw * sum_.total[low]
+            left_kw = totals_kw[high] - totals_kw[low] + self._members * unit_kw
+            inner = refined_prices(known[low], known[high], guess_price(known, totals_kw, crossing))
+            prices = (prices[low], *inner[1:-1], prices[high])
+            exponent = _exponent(left_kw, self._members)
+        price = (1 - share) * known[k] + share * known[k + 1]
+        return Result(price, power_kw, clipped_kw, self._memory(curve, known, totals_kw, clipped_kw))
 
     def _bracket(self, totals_kw: Curve, cell: int, error_kw: float) -> tuple[int, int]:
         """First and last price of the cell, wider by a cell on a side whose total may be wrong about the target."""
@@ -190,47 +121,34 @@ class SupplyCurveAgent:
             high += 1
         return low, high
 
-    def _warm_start(self, prices: Curve, totals_kw: Curve) -> WarmStart:
+    def _memory(
+        self, curve: tuple[Curve, Curve], prices: Curve, totals_kw: Curve, clipped_kw: float
+    ) -> WarmStart:
         """Both passes' points as one curve."""
-        outer = zip(*self._curve, strict=True)
+        outer = zip(*curve, strict=True)
         points = sorted([*outer, *zip(prices, totals_kw, strict=True)])
         totals = accumulate((total for _, total in points), max)
         tag = 1 + self._problem.epoch.signal_sequence % 255
-        step_kw = abs(self._clipped_kw - self._warm.target_kw) if self._warm else math.inf
-        return WarmStart(tuple(price for price, _ in points), tuple(totals), self._clipped_kw, step_kw, tag)
+        step_kw = abs(clipped_kw - self._warm.target_kw) if self._warm else math.inf
+        return WarmStart(tuple(price for price, _ in points), tuple(totals), clipped_kw, step_kw, tag)
 
-    def _good_enough(self, prices: Curve, totals_kw: Curve, crossing: Crossing) -> bool:
+    def _good_enough(self, warm: bool, prices: Curve, totals_kw: Curve, crossing: Crossing) -> bool:
         """Whether the first pass may be the last: target out of reach, or warm and the gap's bound small."""
-        if self._clipped_kw != self._problem.target_kw:
+        clipped_kw = crossing.clipped_target_kw
+        if clipped_kw != self._problem.target_kw:
             return True
-        if self._exchange.bracket == COLD:
+        if not warm:
             return False
         k = crossing.cell
         bound = (prices[k + 1] - prices[k]) * (totals_kw[k + 1] - totals_kw[k]) / 4
-        span = self._problem.price_span_eur_per_kwh
-        # Convex costs through zero: the cost of a total P at price x is at least about |x P| / 2.
-        cost = max(abs(prices[k] * self._clipped_kw) / 2, _COST_FLOOR * span * self._rating_kw)
-        return bound <= GAP_TOLERANCE * cost
-
-    def _finish(self, price: float, power_kw: float, warm_start: WarmStart) -> None:
-        box = self._problem.box
-        self._exchange.finished = True
-        self._agreement = Agreement(
-            lambda_eur_per_kwh=price,
-            power_kw=min(max(power_kw, box.low_kw), box.high_kw),
-            target_kw=self._problem.target_kw,
-            clipped_target_kw=self._clipped_kw,
-            rounds=self._exchange.round + 1,
-            cold=self._exchange.bracket == COLD,
+        return bound <= GAP_TOLERANCE * cost_floor_eur_per_h(
+            prices[k], clipped_kw, self._problem.price_span_eur_per_kwh, self._rating_kw
         )
-        self.warm_start = warm_start
 
 
 _GOLDEN = 0.6180339887498949  # multiples of the golden ratio modulo 1 spread evenly over any run of members
-_COST_FLOOR = 0.002  # 2 % of the cost at full rating, which is about a tenth of span times rating or more
 
 
 def _exponent(range_kw: float, members: int) -> int:
     """Smallest exponent at which sums over the group, each member rounding by half a unit, fit int16."""
     return max(-60, math.ceil(math.log2(max(range_kw, 1e-12) / (INT16_MAX - members))))
-

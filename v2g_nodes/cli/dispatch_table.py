@@ -1,0 +1,120 @@
+"""`v2g bench dispatch --all`: averages and algorithms side by side, as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary
+from v2g_nodes.cli.output import emit, progress
+from v2g_nodes.core.averaging.plans import AVERAGINGS, averaging_plan
+from v2g_nodes.core.dispatch.methods import METHODS, averagings, default_averaging
+from v2g_nodes.core.graph import adjacency, build_edges, diameter
+
+SIZES = (5, 16, 64)  # modules
+LOSS = 0.2  # of the frames, in the columns with losses
+BURST = 3.0  # rounds, in the column with bursts
+AVERAGE_ROUNDS_MAX = 2000  # an average that takes longer is named and not run
+TARGET_ITERATIONS = 50  # the formulation asks for fewer, to 1 %
+TARGET_ROUNDS = 50  # it asks for 50 ms at 1 ms a round
+
+AVERAGE_COLUMNS = ("averaging", "topology", "modules", "diameter", "rounds")
+COLUMNS = (
+    "method", "averaging", "topology", "modules", "diameter", "iterations to 1 %", "rounds", "rounds at 20 % loss",
+    "rounds in bursts of 3", "bytes", "gap", "converged", "note",
+)  # fmt: skip
+
+Row = dict[str, object]
+
+
+def compare_all(topologies: Sequence[str], sizes: Sequence[int], trials: int, seed: int, json: str | None) -> None:
+    """Run every algorithm on every graph, show or write the tables.
+
+    Args:
+        topologies: graphs.
+        sizes: numbers of modules.
+        trials: random stations for each cell.
+        seed: names them.
+        json: see `emit`; None prints Markdown.
+    """
+    graphs = [(topology, modules) for modules in sizes for topology in topologies]
+    averages = [average_row(name, *graph) for name in AVERAGINGS for graph in graphs]
+    cases = [case for method in METHODS for graph in graphs for case in _cases(method, *graph, seed)]
+    rows = [compare(cases[k], trials) for k in progress(len(cases), "algorithms and graphs")]
+    if json is not None:
+        emit({"averages": averages, "rows": rows, "trials": trials, "seed": seed}, json, "")
+        return
+    print("Rounds that one average takes until the members differ by 1e-6 of what they did:\n")
+    print(f"{_markdown(averages)}\n")
+    print(f"{trials} random stations for each line; rounds, iterations and gap are the largest of them:\n")
+    print(_markdown([{name: row[name] for name in COLUMNS} for row in rows]))
+
+
+def average_row(name: str, topology: str, modules: int) -> Row:
+    """What one average costs on a graph; worked out, not run."""
+    ids = tuple(range(1, modules + 1))
+    edges = build_edges(topology, ids)
+    plan = averaging_plan(name, ids, edges)
+    values = (name, topology, modules, diameter(adjacency(ids, edges)), plan.rounds)
+    return dict(zip(AVERAGE_COLUMNS, values, strict=True))
+
+
+def compare(case: Case, trials: int) -> Row:
+    """One line: an algorithm on a graph without losses, with independent ones and with bursts."""
+    average = average_row(case.averaging, case.topology, case.modules)
+    inner = int(str(average["rounds"]))
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= {"method": case.method, "averaging": case.averaging, "topology": case.topology, "modules": case.modules,
+            "diameter": average["diameter"], "note": ""}
+    if inner > AVERAGE_ROUNDS_MAX:
+        row["note"] = f"not run: one average takes {inner} rounds"
+        return row
+    calm, lossy, bursty = (
+        summary(one, [run_trial(one, k) for k in range(trials)])
+        for one in (case, replace(case, loss=LOSS), replace(case, loss=LOSS, burst=BURST))
+    )
+    to_1_percent = calm["iterations_to_1_percent_max"]
+    return row | {
+        "iterations to 1 %": to_1_percent,
+        "rounds": calm["rounds_max"],
+        "rounds at 20 % loss": lossy["rounds_max"],
+        "rounds in bursts of 3": bursty["rounds_max"],
+        "bytes": calm["bytes_per_message_max"],
+        "gap": max(float(str(one["gap_max"])) for one in (calm, lossy, bursty)),
+        "converged": min(float(str(one["converged"])) for one in (calm, lossy, bursty)),
+        "constraint_violations": sum(int(str(one["constraint_violations"])) for one in (calm, lossy, bursty)),
+        "note": _note(case, to_1_percent, inner),
+    }
+
+
+def _cases(method: str, topology: str, modules: int, seed: int) -> list[Case]:
+    """The algorithm on its usual average, and on Metropolis weights where that is another."""
+    names = [default_averaging(method, modules)]
+    if "metropolis" in averagings(method) and "metropolis" not in names:
+        names.append("metropolis")
+    return [Case(method, name, topology, modules, 0.0, 1.0, seed) for name in names]
+
+
+def _note(case: Case, iterations: object, inner: int) -> str:
+    """Why a target of the formulation is out of reach on this graph."""
+    if not isinstance(iterations, int):
+        return "1 % not reached in every trial"
+    if iterations >= TARGET_ITERATIONS:
+        return f"{iterations} iterations: the target of {TARGET_ITERATIONS} is missed"
+    per_iteration = 1 if case.method == "price_tracking" and case.averaging == "metropolis" else inner
+    if iterations * per_iteration > TARGET_ROUNDS:
+        return f"{iterations} iterations of {per_iteration} rounds: more than {TARGET_ROUNDS} rounds on this graph"
+    return ""
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    """Rows as a table; the keys of the first one are the heads."""
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *([_text(row[head]) for head in heads] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2g}" if isinstance(value, float) else str(value)

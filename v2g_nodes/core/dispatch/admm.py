@@ -1,0 +1,47 @@
+"""Consensus ADMM: every module moves a little towards its share, and the price makes the shares add up.
+
+Recursion, with rho the weight of the proximal step, n members, T the target, z_i the share, y_i minus the price:
+
+    p_i <- argmin f_i(p) + y_i p + rho/2 (p - z_i)^2   in the box
+    a_i =  p_i + y_i / rho
+    z_i <- a_i - mean(a) + T / n
+    y_i <- y_i + rho (p_i - z_i)  =  rho (mean(a) - T / n)
+
+so after the first step all y_i are equal and -y is the dual price. One average per iteration.
+
+Convergence: for convex costs and every rho > 0, with an exact average. With one that leaves a disagreement the sum of
+the z_i keeps to T, but the p_i end beside the optimum by as much as the prices disagree.
+
+Stop: when no member's share, price or idea of the balance is still moving (core/dispatch/iterative.py); the largest
+residual of an iteration goes with the average of the next, so all stop alike.
+
+Source: Boyd, Parikh, Chu, Peleato, Eckstein, Distributed Optimization and Statistical Learning via ADMM (2011), section
+7.3 (sharing and exchange); the V2G problem formulation, section 3.2.
+"""
+
+from __future__ import annotations
+
+from v2g_nodes.core.dispatch.iterative import ITERATIONS_MAX, IterativeAgent
+from v2g_nodes.core.dispatch.lockstep import Result, Rounds
+from v2g_nodes.core.dispatch.price_grid import WarmStart
+
+
+class AdmmAgent(IterativeAgent):
+    """One module's side of one epoch; see IterativeAgent."""
+
+    def _rounds(self, warm: WarmStart | None) -> Rounds:
+        supply, rho = self._problem.supply, self._weight
+        clipped_kw, _, _ = yield from self._clip()
+        share_kw = clipped_kw / self._members
+        z, y, residual = share_kw, 0.0, 2.0
+        for _ in range(ITERATIONS_MAX):
+            p = supply.proximal(rho * z - y, rho)
+            a = p + y / rho
+            self.trace_kw.append(p)
+            (mean_a, mean_p), worst = yield from self._collective.means((a, p), residual)
+            if worst <= 1.0:
+                break
+            before, z = z, a - mean_a + share_kw
+            y = rho * (mean_a - share_kw)
+            residual = self._residual(-y, rho * (z - before), self._members * (mean_p - share_kw))
+        return Result(-y, p, clipped_kw)

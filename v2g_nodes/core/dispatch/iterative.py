@@ -1,0 +1,67 @@
+"""What the algorithms share that approach the optimum step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from v2g_nodes.core.averaging.average import AveragingPlan
+from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.collective import Collective, plausible
+from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Words
+from v2g_nodes.core.types import Frame
+
+BALANCE_SHARE = 5e-4  # of the rating: who misses the target by less has met it
+PRICE_SHARE = 0.02  # marginal costs this close to the price are equal; the gap goes with the square of it
+SMALL_PRICE_SHARE = 0.02  # of the price span: closer to zero than this is measured as if here
+PROXIMAL_SHARE = 0.25  # weight of a proximal step: price span over rating of a module, times this
+ITERATIONS_MAX = 400  # then the algorithm ends with what it has
+
+
+class IterativeAgent(LockstepAgent):
+    """One module's side of one epoch, on any average.
+
+    Args:
+        problem: own part of the allocation.
+        group: who takes part.
+        plan: how the group averages.
+        resend_ns: pause before a waiting member repeats its frame [ns].
+        links: neighbours to listen to, those that the plan uses by default.
+    """
+
+    def __init__(
+        self, problem: LocalProblem, group: Group, plan: AveragingPlan, resend_ns: int, links: Sequence[int] = ()
+    ) -> None:
+        links = links or plan.neighbours[problem.module_id]
+        self._collective = Collective(plan, problem.module_id, links)
+        members = len(group.members)
+        rating_kw = sum(group.rating_kw[k] for k in group.members)
+        self._weight = PROXIMAL_SHARE * problem.price_span_eur_per_kwh * members / rating_kw
+        super().__init__(problem, group, links, resend_ns)
+
+    def _plausible(self, frame: Frame) -> bool:
+        return all(plausible(words) for words in (frame.values, frame.values_previous) if words)
+
+    def _clip(self) -> Generator[tuple[Words, int], list[Words], tuple[float, float, float]]:
+        """The target moved into the summed boxes, and the ends of these [kW]."""
+        box = self._problem.box
+        (low, high), _ = yield from self._collective.means((box.low_kw, box.high_kw))
+        low_kw, high_kw = self._members * low, self._members * high
+        return min(max(self._problem.target_kw, low_kw), high_kw), low_kw, high_kw
+
+    def _residual(self, price: float, price_error: float, missing_kw: float) -> float:
+        """How far from an agreement, 1 = close enough.
+
+        Args:
+            price: own idea of the dual price [EUR/kWh].
+            price_error: between own marginal cost and the price [EUR/kWh].
+            missing_kw: own idea of what the group misses the target by [kW].
+        """
+        scale = max(abs(price), SMALL_PRICE_SHARE * self._problem.price_span_eur_per_kwh)
+        return max(
+            abs(price_error) / (PRICE_SHARE * scale), abs(missing_kw) / (BALANCE_SHARE * self._rating_kw)
+        )
+
+    def _response(self, price: float) -> float:
+        return float(self._problem.supply.response(np.array([price]))[0])

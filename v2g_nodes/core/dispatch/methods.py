@@ -1,0 +1,80 @@
+"""The algorithms by name, and the average each of them uses unless told otherwise."""
+
+from __future__ import annotations
+
+from v2g_nodes.core.averaging.plans import averaging_plan
+from v2g_nodes.core.dispatch.admm import AdmmAgent
+from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.iterative import IterativeAgent
+from v2g_nodes.core.dispatch.lockstep import LockstepAgent
+from v2g_nodes.core.dispatch.newton import NewtonAgent
+from v2g_nodes.core.dispatch.price_grid import WarmStart
+from v2g_nodes.core.dispatch.price_tracking import PriceTrackingAgent
+from v2g_nodes.core.dispatch.primal_dual import PrimalDualAgent
+from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
+from v2g_nodes.core.errors import InputError
+
+METHODS = ("supply_curve", "newton", "admm", "primal_dual", "price_tracking")
+FIXED_POINT = ("exact", "tree")  # averages of which every member has the same bits
+METROPOLIS_MODULES_MAX = 16  # price tracking on larger groups averages exactly, as rounds go with 1 / (1 - s)
+_ON_ANY_PLAN: dict[str, type[IterativeAgent]] = {
+    "newton": NewtonAgent,
+    "admm": AdmmAgent,
+    "primal_dual": PrimalDualAgent,
+}
+
+
+def averagings(method: str) -> tuple[str, ...]:
+    """Averages on which an algorithm runs (core/averaging/plans.py); the supply curve brings its own exact sum."""
+    if method == "supply_curve":
+        return ("exact",)
+    return FIXED_POINT if method == "newton" else (*FIXED_POINT, "metropolis", "chebyshev", "finite_time")
+
+
+def default_averaging(method: str, members: int) -> str:
+    """The average that serves an algorithm best on a group of this size."""
+    small = members <= METROPOLIS_MODULES_MAX
+    return "metropolis" if method == "price_tracking" and small else "exact"
+
+
+def build_agent(
+    method: str,
+    problem: LocalProblem,
+    group: Group,
+    warm: WarmStart | None,
+    resend_ns: int,
+    cold: bool = False,
+    averaging: str | None = None,
+) -> LockstepAgent:
+    """One module's side of one epoch.
+
+    Args:
+        method: one of METHODS.
+        problem: own part of the allocation.
+        group: who takes part.
+        warm: what the last agreed epoch left; only the supply curve makes use of it.
+        resend_ns: pause before a waiting member repeats its frame [ns].
+        cold: begin without memory all the same.
+        averaging: one of `averagings(method)`; None = default_averaging.
+
+    Raises:
+        InputError: unknown method, or an average that it can't use.
+    """
+    averaging = averaging or default_averaging(method, len(group.members))
+    if method not in METHODS:
+        raise InputError(f"algorithm is {method!r}, allowed {', '.join(METHODS)}")
+    if averaging not in averagings(method):
+        raise InputError(f"averaging of {method} is {averaging!r}, allowed {', '.join(averagings(method))}")
+    if method == "supply_curve":
+        return SupplyCurveAgent(problem, group, warm, resend_ns, cold)
+    if method == "price_tracking" and averaging == "metropolis":
+        return PriceTrackingAgent(problem, group, None, resend_ns)
+    plan = averaging_plan(averaging, group.members, group.edges)
+    if method == "price_tracking":
+        return PriceTrackingAgent(problem, group, plan, resend_ns)
+    return _ON_ANY_PLAN[method](problem, group, plan, resend_ns)
+
+
+def gap_limit(method: str) -> float:
+    """Gap below which an algorithm has converged: 0.1 %, 1 % for those that are stopped on their way."""
+    return 1e-2 if method in ("admm", "primal_dual") else 1e-3
