@@ -98,5 +98,4 @@ class FixedPointAverage:
 
 
 def _units(value: float, limit: int) -> int:
-    saturated = min(max(UNITS * value, -float(limit)), float(limit))
-    return min(max(round(saturated), -limit), limit)  # float(limit) may lie above limit
+    return round(min(max(UNITS * value, -limit), limit))

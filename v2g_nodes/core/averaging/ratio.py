@@ -13,8 +13,9 @@ Convergence. x / w tends to the mean at every member if the directed links that 
 strongly; geometrically fast if none fails for ever longer. No round is waited for, and no number of rounds is known:
 a member stops by another rule. All mass, held and under way, adds up to the first at any time.
 
-Knows: how many hear it, nothing else. That number must be right, as a share nobody fetches is lost to the mean, and may
-not change: a new hearer would take the whole running sums. A change of the group starts a new average.
+Knows: how many hear it, nothing else. That number must be right, as a share nobody fetches is lost to the mean (so is
+what a link that dies for good should have brought), and may not change: a new hearer would take the whole running sums.
+A change of the group starts a new average, and frames must tell to which one they belong.
 
 Precision. Running sums grow without bound, by about |mean| / (1 + hearers) and 1 / (1 + hearers) per round, and a share
 is only as fine as their last bit: after k rounds the mass moved has an error of about k 2**-53 of the mean. As the
