@@ -9,6 +9,7 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 
 from v2g_nodes import msg
+from v2g_nodes.cli.dispatch_trial import CURVE_CDR_BYTES
 
 FOLDER = Path(__file__).resolve().parents[2] / "msg"
 DEFINITIONS = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.msg"))}
@@ -33,6 +34,10 @@ def test_the_stated_size_holds_on_the_wire(name: str, size: int) -> None:
     # Fields of fixed size only: the size can't depend on the values.
     assert not re.search(r"^\s*(string|\w+\[\]|\w+\[<=\d+\])\s", DEFINITIONS[name], re.MULTILINE)
     assert len(serialize_message(getattr(msg, name)())) <= size
+
+
+def test_the_size_of_a_round_is_the_one_that_benchmarks_print() -> None:
+    assert len(serialize_message(msg.Curve())) == CURVE_CDR_BYTES
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)

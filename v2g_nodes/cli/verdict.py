@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from v2g_nodes.core.dispatch.methods import gap_limit
+
 UP_KEYS = (
     "modules", "topology", "diameter", "algorithm", "duration_s", "speed", "epochs", "cold_epochs", "rounds_median",
     "rounds_max", "round_ms_median", "transport_round_ms_median", "epoch_ms_median", "epoch_ms_p99",
@@ -14,8 +16,7 @@ UP_KEYS = (
     "kbps_per_module_max", "energy_kwh", "cost_eur", "restarts", "verdict",
 )  # fmt: skip
 
-GAP = 1e-3  # gap and balance below 0.1 %
-BALANCE = 1e-3
+BALANCE = 1e-3  # of the rating
 
 
 def ordered(figures: Mapping[str, object]) -> dict[str, object]:
@@ -45,7 +46,8 @@ def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None
 
 def _limits(figures: Mapping[str, object], rating_kw: float) -> list[str]:
     faults = []
-    for key, limit, unit in (("gap_max", GAP, ""), ("balance_error_kw_max", BALANCE * rating_kw, " kW")):
+    gap = gap_limit(str(figures.get("algorithm")))
+    for key, limit, unit in (("gap_max", gap, ""), ("balance_error_kw_max", BALANCE * rating_kw, " kW")):
         value = _number(figures, key)
         if not value < limit:
             found = "not measured" if math.isnan(value) else f"{value:.3g}{unit}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from v2g_nodes.core.types import EpochId, Frame
 
-INT16_MAX = 32767
+INT16_MIN, INT16_MAX = -32768, 32767
 
 
 class Exchange:
@@ -76,7 +76,7 @@ class Exchange:
             round=self.round + 1,
             bracket=self.bracket,
             exponent=exponent,
-            values=tuple(min(max(value, -INT16_MAX), INT16_MAX) for value in values),
+            values=tuple(min(max(value, INT16_MIN), INT16_MAX) for value in values),
             exponent_previous=before.exponent if before else 0,
             values_previous=before.values if before else (),
         )

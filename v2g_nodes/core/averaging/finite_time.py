@@ -30,6 +30,8 @@ from v2g_nodes.core.graph import Adjacency, laplacian_spectrum
 # rings, lines, stars, buses and meshes of up to 64 is 2e-3. What merging leaves of the smaller part is at most this gap
 # over the eigenvalue, so 1e-9 lambda_max / lambda_2 times the growth.
 SAME = 1e-9
+ROUNDING = math.log(2.0**-53)  # part of a value that its rounding may be
+LEFT = math.log(1e-12)  # part of the largest value that may be left
 
 
 def finite_time_plan(neighbours: Adjacency) -> LinearPlan:
@@ -50,13 +52,15 @@ def distinct(eigenvalues: list[float]) -> list[float]:
 
 
 def leja_order(eigenvalues: list[float]) -> list[float]:
-    """The largest first, then always the one at which the product over those taken is largest."""
-    growth = dict.fromkeys(eigenvalues, 0.0)  # logarithm of |prod (1 - value / taken)|
-    order = []
-    while growth:
-        taken = max(growth, key=lambda value: (round(growth[value], 6), value))
+    """The largest first, then always the one whose part is largest, until all were taken and only rounding is left."""
+    sizes = dict.fromkeys(eigenvalues, 0.0)  # logarithm of each part's size, all 1 at first
+    order: list[float] = []
+    peak = 0.0
+    while not sizes.keys() <= set(order) or max(sizes.values(), default=peak) > peak + LEFT:
+        taken = max(sizes, key=lambda value: (round(sizes[value], 6), value))
         order.append(taken)
-        del growth[taken]
-        for value in growth:
-            growth[value] += math.log(abs(1.0 - value / taken))
+        for value in sizes:
+            factor = math.log(abs(1.0 - value / taken)) if value != taken else ROUNDING
+            sizes[value] = max(sizes[value] + factor, peak + ROUNDING)
+        peak = max(peak, *sizes.values())
     return order

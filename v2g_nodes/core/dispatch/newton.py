@@ -4,8 +4,8 @@ Recursion, with S(lambda) = sum p_i(lambda) and S' its slope, both by an exact s
 
     lambda <- lambda + (T - S(lambda)) / S'(lambda)
 
-kept inside the tightest bracket of prices seen to give too little and too much; a step that leaves it, that follows
-one which did not halve the mismatch, or that finds no slope (everyone in the dead zone at zero or at an end of the
+kept inside the tightest bracket of prices seen to give too little and too much; a step that leaves it, follows
+one which did not halve the mismatch, or finds no slope (everyone in the dead zone at zero or at an end of the
 box) halves it instead. With S_l <= T <= S_h at the ends of the bracket and t = (T - S_l) / (S_h - S_l) each module takes
 
     p_i = (1 - t) p_i(lambda_l) + t p_i(lambda_h),

@@ -11,9 +11,9 @@ The sum of the d_i is T minus the sum of the p_i at all times, so where the pric
 the optimum. The proximal term bounds the slope of the response by 1/rho, without which a module with little wear
 would jump between the ends of its box.
 
-Convergence: for a beta small enough for the graph. Used is beta = 0.7 rho sqrt(1 - s) on Metropolis weights, s their
-second eigenvalue: found by trial on rings, lines, stars and complete graphs of 5 and 16 modules, no proof. Rounds
-grow with 1 / (1 - s). On an exact average (s = 0) an iteration takes as many rounds as that average.
+Convergence: for a beta small enough for the graph. Used is beta = rho (1 - s) on Metropolis weights, s their second
+eigenvalue: found by trial on rings, lines, stars, meshes and complete graphs of 5 and 16 modules, no proof. Rounds grow
+with 1 / (1 - s). On an exact average (s = 0) an iteration takes as many rounds as that average.
 
 Stop: every so many rounds as the graph is wide the largest residual of all is known to all; a member's residual
 counts its own mismatch as everyone's, and the largest difference to a neighbour's price as one for each hop.
@@ -24,7 +24,6 @@ the dual gradient, e.g. Kia et al., Tutorial on Dynamic Average Consensus, 2019)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from functools import lru_cache
 
@@ -39,7 +38,6 @@ from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.graph import Edges, adjacency, diameter, metropolis_weights, second_eigenvalue
 
 ITERATIONS_MAX = 20_000  # then the algorithm ends with what it has
-BETA_SHARE = 0.7
 
 
 class PriceTrackingAgent(IterativeAgent):
@@ -62,7 +60,7 @@ class PriceTrackingAgent(IterativeAgent):
         super().__init__(
             problem, group, plan or exact, resend_ns, neighbours[problem.module_id] if plan is None else ()
         )
-        self._beta = BETA_SHARE * self._weight * math.sqrt(1.0 - mixing)
+        self._beta = self._weight * (1.0 - mixing)
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         supply, box, rho = self._problem.supply, self._problem.box, self._weight
