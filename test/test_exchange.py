@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
-from v2g_nodes.core.exchange import INT16_MAX, Exchange
+from v2g_nodes.core.exchange import INT16_MAX, INT16_MIN, Exchange
 from v2g_nodes.core.graph import build_edges
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.sim.random_graph import random_edges
@@ -203,7 +203,7 @@ def test_frames_of_others_are_not_addressed(stranger: Frame) -> None:
 @pytest.mark.parametrize("value", [INT16_MAX + 1, 10**9, -(10**9)])
 def test_values_saturate_on_the_wire(value: int) -> None:
     posted = exchange().post([value, 3], 0, 0)
-    assert posted.values == (INT16_MAX if value > 0 else -INT16_MAX, 3)
+    assert posted.values == (INT16_MAX if value > 0 else INT16_MIN, 3)
 
 
 def test_who_waits_repeats_after_a_pause() -> None:

@@ -120,7 +120,8 @@ def test_random_stations_agree_close_to_the_optimum(topology: str, n: int, trial
     ids = range(1, n + 1)
     hops = diameter(adjacency(ids, build_edges(topology, ids)))
     for trial in range(trials):
-        check_trial(run_trial(Case("supply_curve", "exact", topology, n, 0.0, 1.0, seed=11), trial), hops, 4 if topology == "mesh" else 2)
+        case = Case("supply_curve", "exact", topology, n, 0.0, 1.0, seed=11)
+        check_trial(run_trial(case, trial), hops, 4 if topology == "mesh" else 2)
 
 
 def test_unlike_modules_make_the_gap_mean_something() -> None:

@@ -64,7 +64,8 @@ class Instance:
     @property
     def clipped_kw(self) -> float:
         """The target inside the summed boxes [kW]."""
-        return min(max(self.target_kw, sum(b.low_kw for b in self.boxes)), sum(b.high_kw for b in self.boxes))
+        reach = Box(sum(b.low_kw for b in self.boxes), sum(b.high_kw for b in self.boxes))
+        return reach.clip(self.target_kw)
 
     @property
     def rating_kw(self) -> float:
@@ -72,9 +73,13 @@ class Instance:
         return sum(self.group.rating_kw.values())
 
     def quality(self, powers_kw: Sequence[float]) -> tuple[float, float]:
-        """Gap to the optimum of the same sum, and balance error as a share of the rating."""
+        """Gap to the optimum of the same sum, and balance error as a share of the rating.
+
+        The gap is that of the powers moved into their boxes; who is outside counts as a violation.
+        """
+        inside = [box.clip(power) for box, power in zip(self.boxes, powers_kw, strict=True)]
         balance = abs(sum(powers_kw) - self.clipped_kw) / self.rating_kw
-        return dispatch_gap(self.costs, self.boxes, powers_kw), balance
+        return dispatch_gap(self.costs, self.boxes, inside), balance
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,9 @@ class Exchange:
     def post(self, values: Sequence[int], exponent: int, now_ns: int) -> Frame:
         """Begin the next round with own values (saturated to int16)."""
         before = self._frame
+        words = tuple(values)
+        if min(words) < INT16_MIN or max(words) > INT16_MAX:
+            words = tuple(min(max(value, INT16_MIN), INT16_MAX) for value in words)
         self._frame = Frame(
             sender=self._module_id,
             epoch=self._epoch,
@@ -76,7 +79,7 @@ class Exchange:
             round=self.round + 1,
             bracket=self.bracket,
             exponent=exponent,
-            values=tuple(min(max(value, INT16_MIN), INT16_MAX) for value in values),
+            values=words,
             exponent_previous=before.exponent if before else 0,
             values_previous=before.values if before else (),
         )

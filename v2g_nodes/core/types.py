@@ -54,6 +54,10 @@ class Box:
     low_kw: float
     high_kw: float
 
+    def clip(self, power_kw: float) -> float:
+        """The power in the box nearest to this one [kW]."""
+        return min(max(power_kw, self.low_kw), self.high_kw)
+
 
 class Frame(NamedTuple):
     """One broadcast of one round, as it crosses any network (see msg/Curve.msg).

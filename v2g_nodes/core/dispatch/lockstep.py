@@ -135,12 +135,11 @@ class LockstepAgent:
         return latest
 
     def _finish(self, result: Result) -> None:
-        box = self._problem.box
         self._exchange.finished = True
         self.warm_start = result.warm_start
         self._agreement = Agreement(
             lambda_eur_per_kwh=result.lambda_eur_per_kwh,
-            power_kw=min(max(result.power_kw, box.low_kw), box.high_kw),
+            power_kw=self._problem.box.clip(result.power_kw),
             target_kw=self._problem.target_kw,
             clipped_target_kw=result.clipped_target_kw,
             rounds=self._exchange.round + 1,

@@ -4,9 +4,9 @@ Recursion, with S(lambda) = sum p_i(lambda) and S' its slope, both by an exact s
 
     lambda <- lambda + (T - S(lambda)) / S'(lambda)
 
-kept inside the tightest bracket of prices seen to give too little and too much; a step that leaves it, follows
-one which did not halve the mismatch, or finds no slope (everyone in the dead zone at zero or at an end of the
-box) halves it instead. With S_l <= T <= S_h at the ends of the bracket and t = (T - S_l) / (S_h - S_l) each module takes
+kept inside the tightest bracket of prices seen to give too little and too much; a step that leaves it, that comes after
+one which did not halve the mismatch, or that finds no slope (everyone in the dead zone at zero or at an end of the box)
+halves it instead. With S_l <= T <= S_h at the ends of the bracket and t = (T - S_l) / (S_h - S_l) each module takes
 
     p_i = (1 - t) p_i(lambda_l) + t p_i(lambda_h),
 
@@ -66,5 +66,5 @@ class NewtonAgent(IterativeAgent):
             price = price + step if left < price + step < right else 0.5 * (left + right)
         share = (target_kw - s_left) / width_kw if width_kw > 0.0 else 0.5
         result = Result((1 - share) * left + share * right, (1 - share) * p_left + share * p_right, target_kw)
-        self.trace_kw[-1] = result.power_kw
+        self.trace_kw[-1] = box.clip(result.power_kw)
         return result

@@ -63,10 +63,10 @@ class PriceTrackingAgent(IterativeAgent):
         self._beta = self._weight * (1.0 - mixing)
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
-        supply, box, rho = self._problem.supply, self._problem.box, self._weight
+        supply, rho = self._problem.supply, self._weight
         clipped_kw, _, _ = yield from self._clip()
         share_kw = clipped_kw / self._members
-        p, price = min(max(share_kw, box.low_kw), box.high_kw), 0.0
+        p, price = self._problem.box.clip(share_kw), 0.0
         missing_kw = share_kw - p
         worst, age = 2.0, 0
         for _ in range(ITERATIONS_MAX):

@@ -30,10 +30,10 @@ class PrimalDualAgent(IterativeAgent):
     """One module's side of one epoch; see IterativeAgent."""
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
-        supply, box, rho = self._problem.supply, self._problem.box, self._weight
+        supply, rho = self._problem.supply, self._weight
         clipped_kw, _, _ = yield from self._clip()
         share_kw = clipped_kw / self._members
-        p, price, residual = min(max(share_kw, box.low_kw), box.high_kw), 0.0, 2.0
+        p, price, residual = self._problem.box.clip(share_kw), 0.0, 2.0
         for _ in range(ITERATIONS_MAX):
             before, p = p, supply.proximal(price + rho * p, rho)
             self.trace_kw.append(p)

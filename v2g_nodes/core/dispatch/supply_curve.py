@@ -97,7 +97,7 @@ class SupplyCurveAgent(LockstepAgent):
             power_kw = offers_kw[k]
             if power_kw != offers_kw[k + 1]:
                 power_kw = base_kw + unit_kw * ((1 - share) * units[k] + share * units[k + 1])
-            self.trace_kw.append(power_kw)
+            self.trace_kw.append(self._problem.box.clip(power_kw))
             if iteration == 1:
                 clipped_kw = crossing.clipped_target_kw
             if iteration == 2 or self._good_enough(warm is not None, known, totals_kw, crossing):
