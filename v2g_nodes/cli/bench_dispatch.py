@@ -30,7 +30,7 @@ def bench_dispatch(
         str | None,
         typer.Option(help=f"Average the algorithm runs on: {', '.join(AVERAGINGS)}. Default: the one that suits it."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Random stations and targets. Default 20; with --all 5.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Random stations and targets. Default 20; with --all 3.")] = None,
     seed: Annotated[int, typer.Option(help="Names the trials.")] = 0,
     all_: Annotated[
         bool, typer.Option("--all", help="All algorithms side by side, without and with losses; a Markdown table.")
@@ -57,7 +57,7 @@ def bench_dispatch(
     check_writable(json)
     if all_:
         topologies, sizes = (topology,) if topology else TOPOLOGIES, (modules,) if modules else SIZES
-        compare_all(topologies, sizes, trials or 5, seed, json)
+        compare_all(topologies, sizes, trials or 3, seed, json)
         return
     modules = modules or 8
     chosen = averaging or default_averaging(method, modules)

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from v2g_nodes.cli.average_table import ROUNDS_MAX, Row, average_rounds, average_rows
 from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary
 from v2g_nodes.cli.output import emit, progress
-from v2g_nodes.core.averaging.plans import AVERAGINGS, averaging_plan
-from v2g_nodes.core.dispatch.methods import METHODS, averagings, default_averaging
+from v2g_nodes.core.dispatch.methods import (
+    AVERAGE_TOLERANCE,
+    METHODS,
+    METROPOLIS_MODULES_MAX,
+    averagings,
+    default_averaging,
+)
 from v2g_nodes.core.graph import adjacency, build_edges, diameter
 
 SIZES = (5, 16, 64)  # modules
 LOSS = 0.2  # of the frames, in the columns with losses
 BURST = 3.0  # rounds, in the column with bursts
-AVERAGE_ROUNDS_MAX = 2000  # an average that takes longer is named and not run
 TARGET_ITERATIONS = 50  # the formulation asks for fewer, to 1 %
 TARGET_ROUNDS = 50  # it asks for 50 ms at 1 ms a round
 
-AVERAGE_COLUMNS = ("averaging", "topology", "modules", "diameter", "rounds")
 COLUMNS = (
     "method", "averaging", "topology", "modules", "diameter", "iterations to 1 %", "rounds", "rounds at 20 % loss",
     "rounds in bursts of 3", "bytes", "gap", "converged", "note",
 )  # fmt: skip
-
-Row = dict[str, object]
 
 
 def compare_all(topologies: Sequence[str], sizes: Sequence[int], trials: int, seed: int, json: str | None) -> None:
@@ -38,35 +40,27 @@ def compare_all(topologies: Sequence[str], sizes: Sequence[int], trials: int, se
         json: see `emit`; None prints Markdown.
     """
     graphs = [(topology, modules) for modules in sizes for topology in topologies]
-    averages = [average_row(name, *graph) for name in AVERAGINGS for graph in graphs]
+    averages = average_rows(graphs, seed)
     cases = [case for method in METHODS for graph in graphs for case in _cases(method, *graph, seed)]
     rows = [compare(cases[k], trials) for k in progress(len(cases), "algorithms and graphs")]
     if json is not None:
         emit({"averages": averages, "rows": rows, "trials": trials, "seed": seed}, json, "")
         return
-    print("Rounds that one average takes until the members differ by 1e-6 of what they did:\n")
+    print(f"Rounds of one average until members differ by {AVERAGE_TOLERANCE:g} of what they did (– over {ROUNDS_MAX}):\n")
     print(f"{_markdown(averages)}\n")
     print(f"{trials} random stations for each line; rounds, iterations and gap are the largest of them:\n")
     print(_markdown([{name: row[name] for name in COLUMNS} for row in rows]))
 
 
-def average_row(name: str, topology: str, modules: int) -> Row:
-    """What one average costs on a graph; worked out, not run."""
-    ids = tuple(range(1, modules + 1))
-    edges = build_edges(topology, ids)
-    plan = averaging_plan(name, ids, edges)
-    values = (name, topology, modules, diameter(adjacency(ids, edges)), plan.rounds)
-    return dict(zip(AVERAGE_COLUMNS, values, strict=True))
-
-
 def compare(case: Case, trials: int) -> Row:
     """One line: an algorithm on a graph without losses, with independent ones and with bursts."""
-    average = average_row(case.averaging, case.topology, case.modules)
-    inner = int(str(average["rounds"]))
+    inner = average_rounds(case.averaging, case.topology, case.modules)
+    ids = range(1, case.modules + 1)
     row: Row = dict.fromkeys(COLUMNS)
     row |= {"method": case.method, "averaging": case.averaging, "topology": case.topology, "modules": case.modules,
-            "diameter": average["diameter"], "note": ""}
-    if inner > AVERAGE_ROUNDS_MAX:
+            "diameter": diameter(adjacency(ids, build_edges(case.topology, ids))), "note": ""}
+    steps = case.averaging == "metropolis"
+    if steps and (inner > ROUNDS_MAX or case.modules > METROPOLIS_MODULES_MAX):
         row["note"] = f"not run: one average takes {inner} rounds"
         return row
     calm, lossy, bursty = (

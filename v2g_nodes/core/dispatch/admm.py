@@ -12,8 +12,9 @@ so after the first step all y_i are equal and -y is the dual price. One average 
 Convergence: for convex costs and every rho > 0, with an exact average. With one that leaves a disagreement the sum of
 the z_i keeps to T, but the p_i end beside the optimum by as much as the prices disagree.
 
-Stop: when no member's share, price or idea of the balance is still moving (core/dispatch/iterative.py); the largest
-residual of an iteration goes with the average of the next, so all stop alike.
+Stop: when in two iterations running no member's share, price or idea of the balance was still moving (see
+core/dispatch/iterative.py; one alone may be a balance that swings through zero). The largest residual of an iteration
+goes with the average of the next, so all stop alike.
 
 Source: Boyd, Parikh, Chu, Peleato, Eckstein, Distributed Optimization and Statistical Learning via ADMM (2011), section
 7.3 (sharing and exchange); the V2G problem formulation, section 3.2.
@@ -33,13 +34,14 @@ class AdmmAgent(IterativeAgent):
         supply, rho = self._problem.supply, self._weight
         clipped_kw, _, _ = yield from self._clip()
         share_kw = clipped_kw / self._members
-        z, y, residual = share_kw, 0.0, 2.0
+        z, y, residual, worst = share_kw, 0.0, 2.0, 2.0
         for _ in range(ITERATIONS_MAX):
             p = supply.proximal(rho * z - y, rho)
             a = p + y / rho
             self.trace_kw.append(p)
+            before_worst = worst
             (mean_a, mean_p), worst = yield from self._collective.means((a, p), residual)
-            if worst <= 1.0:
+            if max(worst, before_worst) <= 1.0:
                 break
             before, z = z, a - mean_a + share_kw
             y = rho * (mean_a - share_kw)

@@ -16,6 +16,7 @@ from v2g_nodes.core.errors import InputError
 
 METHODS = ("supply_curve", "newton", "admm", "primal_dual", "price_tracking")
 FIXED_POINT = ("exact", "tree")  # averages of which every member has the same bits
+AVERAGE_TOLERANCE = 1e-4  # what averages that only converge may leave of the members' first disagreement
 METROPOLIS_MODULES_MAX = 16  # price tracking on larger groups averages exactly, as rounds go with 1 / (1 - s)
 _ON_ANY_PLAN: dict[str, type[IterativeAgent]] = {
     "newton": NewtonAgent,
@@ -69,7 +70,7 @@ def build_agent(
         return SupplyCurveAgent(problem, group, warm, resend_ns, cold)
     if method == "price_tracking" and averaging == "metropolis":
         return PriceTrackingAgent(problem, group, None, resend_ns)
-    plan = averaging_plan(averaging, group.members, group.edges)
+    plan = averaging_plan(averaging, group.members, group.edges, AVERAGE_TOLERANCE)
     if method == "price_tracking":
         return PriceTrackingAgent(problem, group, plan, resend_ns)
     return _ON_ANY_PLAN[method](problem, group, plan, resend_ns)

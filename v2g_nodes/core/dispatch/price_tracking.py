@@ -16,7 +16,8 @@ eigenvalue: found by trial on rings, lines, stars, meshes and complete graphs of
 with 1 / (1 - s). On an exact average (s = 0) an iteration takes as many rounds as that average.
 
 Stop: every so many rounds as the graph is wide the largest residual of all is known to all; a member's residual
-counts its own mismatch as everyone's, and the largest difference to a neighbour's price as one for each hop.
+counts its own mismatch as everyone's, and the largest difference to a neighbour's price as one for each hop. Then an
+exact sum of the powers must find the target met, as a mismatch may just be swinging through zero.
 
 Source: the V2G problem formulation, section 3.3, replaced by a tracked mismatch (DERIVED: dynamic average consensus on
 the dual gradient, e.g. Kia et al., Tutorial on Dynamic Average Consensus, 2019); the proximal term is added here.
@@ -31,8 +32,8 @@ from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.averaging.metropolis import metropolis_row
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
-from v2g_nodes.core.dispatch.collective import pack, to_float32, unpack
-from v2g_nodes.core.dispatch.iterative import IterativeAgent
+from v2g_nodes.core.dispatch.collective import Collective, pack, to_float32, unpack
+from v2g_nodes.core.dispatch.iterative import BALANCE_SHARE, IterativeAgent
 from v2g_nodes.core.dispatch.lockstep import Result, Rounds, Words
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.graph import Edges, adjacency, diameter, metropolis_weights, second_eigenvalue
@@ -52,14 +53,12 @@ class PriceTrackingAgent(IterativeAgent):
 
     def __init__(self, problem: LocalProblem, group: Group, plan: AveragingPlan | None, resend_ns: int) -> None:
         neighbours = adjacency(group.members, group.edges)
+        links = neighbours[problem.module_id]
         self._own_weight, self._weights = metropolis_row(neighbours, problem.module_id)
-        self._steps = plan is None
         self._width = max(1, diameter(neighbours))
-        mixing = _second_eigenvalue(group.members, group.edges) if plan is None else 0.0
-        exact = averaging_plan("exact", group.members, group.edges)
-        super().__init__(
-            problem, group, plan or exact, resend_ns, neighbours[problem.module_id] if plan is None else ()
-        )
+        self._inner = Collective(plan, problem.module_id, links) if plan else None
+        mixing = 0.0 if plan else _second_eigenvalue(group.members, group.edges)
+        super().__init__(problem, group, averaging_plan("exact", group.members, group.edges), resend_ns, links)
         self._beta = self._weight * (1.0 - mixing)
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
@@ -71,14 +70,16 @@ class PriceTrackingAgent(IterativeAgent):
         worst, age = 2.0, 0
         for _ in range(ITERATIONS_MAX):
             offered = (price + self._beta * missing_kw, missing_kw)
-            if self._steps:
+            if self._inner is None:
                 (mixed_price, mixed_kw), apart, worst = yield from self._mix(offered, worst)
                 age += 1
             else:
-                (mixed_price, mixed_kw), worst = yield from self._collective.means(offered, worst)
+                (mixed_price, mixed_kw), worst = yield from self._inner.means(offered, worst)
                 apart, age = 0.0, self._width
             if age >= self._width and worst <= 1.0:
-                break
+                (mean_p, _), _ = yield from self._collective.means((p, 0.0))
+                if abs(mean_p - share_kw) <= BALANCE_SHARE * self._rating_kw / self._members:
+                    break
             before, p = p, supply.proximal(mixed_price + rho * p, rho)
             self.trace_kw.append(p)
             price_error = self._width * apart + rho * abs(p - before)

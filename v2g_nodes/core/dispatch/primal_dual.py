@@ -33,13 +33,14 @@ class PrimalDualAgent(IterativeAgent):
         supply, rho = self._problem.supply, self._weight
         clipped_kw, _, _ = yield from self._clip()
         share_kw = clipped_kw / self._members
-        p, price, residual = self._problem.box.clip(share_kw), 0.0, 2.0
+        p, price, residual, worst = self._problem.box.clip(share_kw), 0.0, 2.0, 2.0
         for _ in range(ITERATIONS_MAX):
             before, p = p, supply.proximal(price + rho * p, rho)
             self.trace_kw.append(p)
             stepped = price + rho * (share_kw - (2.0 * p - before))
+            before_worst = worst
             (mean_price, mean_p), worst = yield from self._collective.means((stepped, p), residual)
-            if worst <= 1.0:
+            if max(worst, before_worst) <= 1.0:
                 break
             price_step, price = mean_price - price, mean_price
             price_error = abs(price_step) + rho * abs(p - before)
