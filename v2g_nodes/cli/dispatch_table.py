@@ -46,7 +46,7 @@ def compare_all(topologies: Sequence[str], sizes: Sequence[int], trials: int, se
     if json is not None:
         emit({"averages": averages, "rows": rows, "trials": trials, "seed": seed}, json, "")
         return
-    print(f"Rounds of one average until members differ by {AVERAGE_TOLERANCE:g} of what they did (– over {ROUNDS_MAX}):\n")
+    print(f"Rounds until members differ by {AVERAGE_TOLERANCE:g} of what they did at first (– more than {ROUNDS_MAX}):\n")
     print(f"{_markdown(averages)}\n")
     print(f"{trials} random stations for each line; rounds, iterations and gap are the largest of them:\n")
     print(_markdown([{name: row[name] for name in COLUMNS} for row in rows]))
@@ -94,7 +94,7 @@ def _note(case: Case, iterations: object, inner: int) -> str:
     if not isinstance(iterations, int):
         return "1 % not reached in every trial"
     if iterations >= TARGET_ITERATIONS:
-        return f"{iterations} iterations: the target of {TARGET_ITERATIONS} is missed"
+        return f"{TARGET_ITERATIONS} iterations are too few where one average alone takes {inner} rounds"
     per_iteration = 1 if case.method == "price_tracking" and case.averaging == "metropolis" else inner
     if iterations * per_iteration > TARGET_ROUNDS:
         return f"{iterations} iterations of {per_iteration} rounds: more than {TARGET_ROUNDS} rounds on this graph"
