@@ -1,7 +1,7 @@
 """Supply-curve consensus: agree on the station's whole supply curve instead of one price at a time.
 
 Recursion. Each module offers its best responses p_i(x_k) at ten prices x_k common to all; an exact sum over the
-group (core/averaging.py) gives the station's supply S_k = sum_i p_i(x_k). The target T lies in one cell,
+group (core/averaging/ball_sum.py) gives the station's supply S_k = sum_i p_i(x_k). The target T lies in one cell,
 S_k <= T <= S_{k+1}. A second pass divides that cell by ten prices of its own. Then, with
 t = (T - S_k) / (S_{k+1} - S_k),
 
