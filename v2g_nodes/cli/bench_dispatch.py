@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from v2g_nodes.cli.average_table import ROUNDS_MAX, average_rounds
 from v2g_nodes.cli.dispatch_table import SIZES, compare_all
-from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary
+from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary, usual_averaging
 from v2g_nodes.cli.output import Json, check_writable, emit, progress
 from v2g_nodes.core.averaging.plans import AVERAGINGS
-from v2g_nodes.core.dispatch.methods import METHODS, averagings, default_averaging
+from v2g_nodes.core.dispatch.methods import METHODS, averagings
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import TOPOLOGIES
 from v2g_nodes.core.types import MODULES_MAX
@@ -60,8 +61,12 @@ def bench_dispatch(
         compare_all(topologies, sizes, trials or 3, seed, json)
         return
     modules = modules or 8
-    chosen = averaging or default_averaging(method, modules)
-    case = Case(method, chosen, topology or "ring", modules, loss, burst, seed)
+    topology = topology or "ring"
+    averaging = averaging or usual_averaging(method, topology, modules)
+    rounds = average_rounds(averaging, topology, modules)
+    if rounds > ROUNDS_MAX:
+        raise InputError(f"--averaging {averaging}: one average takes {rounds} rounds here, allowed {ROUNDS_MAX}")
+    case = Case(method, averaging, topology, modules, loss, burst, seed)
     results = [run_trial(case, k) for k in progress(trials or 20, "trials")]
     emit(summary(case, results), json, title="dispatch on the network simulator")
 

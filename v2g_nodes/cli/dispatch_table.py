@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from v2g_nodes.cli.average_table import ROUNDS_MAX, Row, average_rounds, average_rows
-from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary
+from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary, usual_averaging
 from v2g_nodes.cli.output import emit, progress
 from v2g_nodes.core.dispatch.methods import (
     AVERAGE_TOLERANCE,
     METHODS,
-    METROPOLIS_MODULES_MAX,
     averagings,
-    default_averaging,
 )
 from v2g_nodes.core.graph import adjacency, build_edges, diameter
 
 SIZES = (5, 16, 64)  # modules
+STEPWISE_MODULES_MAX = 16  # an average that converges step by step is not run on more, unless it is quick
 LOSS = 0.2  # of the frames, in the columns with losses
 BURST = 3.0  # rounds, in the column with bursts
 TARGET_ITERATIONS = 50  # the formulation asks for fewer, to 1 %
@@ -59,7 +58,7 @@ def compare(case: Case, trials: int) -> Row:
     row: Row = dict.fromkeys(COLUMNS)
     row |= {"method": case.method, "averaging": case.averaging, "topology": case.topology, "modules": case.modules,
             "diameter": diameter(adjacency(ids, build_edges(case.topology, ids))), "note": ""}
-    too_many = ROUNDS_MAX if case.modules <= METROPOLIS_MODULES_MAX else int(str(row["diameter"]))
+    too_many = ROUNDS_MAX if case.modules <= STEPWISE_MODULES_MAX else int(str(row["diameter"]))
     if case.averaging == "metropolis" and inner > too_many:
         row["note"] = f"not run: one average takes {inner} rounds"
         return row
@@ -83,7 +82,7 @@ def compare(case: Case, trials: int) -> Row:
 
 def _cases(method: str, topology: str, modules: int, seed: int) -> list[Case]:
     """The algorithm on its usual average, and on Metropolis weights where that is another."""
-    names = [default_averaging(method, modules)]
+    names = [usual_averaging(method, topology, modules)]
     if "metropolis" in averagings(method) and "metropolis" not in names:
         names.append("metropolis")
     return [Case(method, name, topology, modules, 0.0, 1.0, seed) for name in names]

@@ -12,9 +12,9 @@ from v2g_nodes.bringup_parameters import cost_parameters, price_span_eur_per_kwh
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
-from v2g_nodes.core.dispatch.methods import build_agent, gap_limit
+from v2g_nodes.core.dispatch.methods import build_agent, default_averaging, gap_limit
 from v2g_nodes.core.dispatch.reference import dispatch_gap, equal_split
-from v2g_nodes.core.graph import adjacency, diameter
+from v2g_nodes.core.graph import adjacency, build_edges, diameter
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.types import Box, EpochId
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
@@ -32,7 +32,7 @@ class Case:
 
     Args:
         method: algorithm, see core/dispatch/methods.py.
-        averaging: its average.
+        averaging: its average, see `usual_averaging`.
         topology: who hears whom.
         modules: how many.
         loss: share of frames lost.
@@ -47,6 +47,12 @@ class Case:
     loss: float
     burst: float
     seed: int
+
+
+def usual_averaging(method: str, topology: str, modules: int) -> str:
+    """The average that an algorithm uses on a named graph unless told otherwise."""
+    ids = tuple(range(1, modules + 1))
+    return default_averaging(method, ids, build_edges(topology, ids))
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from v2g_nodes.core.dispatch.price_tracking import PriceTrackingAgent
 from v2g_nodes.core.dispatch.primal_dual import PrimalDualAgent
 from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.graph import Edges
 
 METHODS = ("supply_curve", "newton", "admm", "primal_dual", "price_tracking")
 FIXED_POINT = ("exact", "tree")  # averages of which every member has the same bits
 AVERAGE_TOLERANCE = 1e-4  # what averages that only converge may leave of the members' first disagreement
-METROPOLIS_MODULES_MAX = 16  # price tracking on larger groups averages exactly, as rounds go with 1 / (1 - s)
+STEPS_MAX = 100  # price tracking averages exactly where Metropolis weights take more rounds for one average
 _ON_ANY_PLAN: dict[str, type[IterativeAgent]] = {
     "newton": NewtonAgent,
     "admm": AdmmAgent,
@@ -32,10 +33,12 @@ def averagings(method: str) -> tuple[str, ...]:
     return FIXED_POINT if method == "newton" else (*FIXED_POINT, "metropolis", "chebyshev", "finite_time")
 
 
-def default_averaging(method: str, members: int) -> str:
-    """The average that serves an algorithm best on a group of this size."""
-    small = members <= METROPOLIS_MODULES_MAX
-    return "metropolis" if method == "price_tracking" and small else "exact"
+def default_averaging(method: str, members: tuple[int, ...], edges: Edges) -> str:
+    """The average that suits an algorithm on a graph: steps of price tracking where these mix fast, else exact."""
+    if method != "price_tracking":
+        return "exact"
+    rounds = averaging_plan("metropolis", members, edges, AVERAGE_TOLERANCE).rounds
+    return "metropolis" if rounds <= STEPS_MAX else "exact"
 
 
 def build_agent(
@@ -61,7 +64,7 @@ def build_agent(
     Raises:
         InputError: unknown method, or an average that it can't use.
     """
-    averaging = averaging or default_averaging(method, len(group.members))
+    averaging = averaging or default_averaging(method, group.members, group.edges)
     if method not in METHODS:
         raise InputError(f"algorithm is {method!r}, allowed {', '.join(METHODS)}")
     if averaging not in averagings(method):
