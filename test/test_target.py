@@ -8,8 +8,7 @@ import struct
 import pytest
 
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.target import clip_target_kw, target_kw, to_float32
-from v2g_nodes.core.types import Box
+from v2g_nodes.core.target import target_kw, to_float32
 
 
 def test_base_plus_capacity_times_signal() -> None:
@@ -75,8 +74,3 @@ def test_out_of_range_is_named(arguments: tuple[float, ...], message: str) -> No
         target_kw(*arguments)
 
 
-def test_target_is_clipped_to_the_summed_boxes() -> None:
-    boxes = [Box(-3.0, 1.0), Box(-2.0, 2.5)]
-    assert clip_target_kw(9.0, boxes) == 3.5
-    assert clip_target_kw(-9.0, boxes) == -5.0
-    assert clip_target_kw(1.0, boxes) == 1.0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
 from v2g_nodes.core.checks import check_range
-from v2g_nodes.core.types import Box
 
 SIGNAL_TOLERANCE_PU = 1e-6  # pu, float32 of the message may take the signal this far beyond 1
 
@@ -52,16 +50,3 @@ def target_kw(
 def to_float32(value: float) -> float:
     """The value as a message of 32-bit floats carries it."""
     return float(np.float32(value))
-
-
-def clip_target_kw(target: float, boxes: Iterable[Box]) -> float:
-    """The target inside the summed boxes [kW]; target minus this is the shortfall.
-
-    Args:
-        target: [kW].
-        boxes: feasible range of each module.
-    """
-    held = list(boxes)
-    low = math.fsum(box.low_kw for box in held)
-    high = math.fsum(box.high_kw for box in held)
-    return min(max(target, low), high)

@@ -42,24 +42,5 @@ def claim_real_time(priority: int) -> bool:
     return True
 
 
-def is_real_time() -> bool:
-    """Whether the calling thread is in the real-time class."""
-    return os.sched_getscheduler(0) == os.SCHED_FIFO
-
-
-def yield_to_others(niceness: int) -> None:
-    """Make this process and its threads nicer than the one that started it.
-
-    Args:
-        niceness: added, 0..19.
-    """
-    if niceness <= 0:
-        return
-    for thread in _threads():
-        with suppress(ProcessLookupError):  # ended since it was listed
-            now = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(19, now + niceness))
-
-
 def _threads() -> list[int]:
     return [int(path.name) for path in Path("/proc/self/task").iterdir()]

@@ -72,19 +72,3 @@ STATION_STATUS = Stream("/station/status", StationStatus, "per epoch", 0.0)
 DECISION_RECORD = Stream("decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, depth=50)
 CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
 E_STOP = Stream("/e_stop", Bool, "on demand; true latches SAFE", 0.0, reliable=True, latched=True, depth=1)
-
-STREAMS = (
-    GRID_SIGNAL,
-    GRID_MEASUREMENT,
-    GRID_METER,
-    MARKET_PLAN,
-    NEIGHBOR_STATE,
-    CURVE,
-    BASE_SETPOINT,
-    APPLIED,
-    STATUS,
-    STATION_STATUS,
-    DECISION_RECORD,
-    CLOCK,
-    E_STOP,
-)
