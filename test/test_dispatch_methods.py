@@ -20,7 +20,7 @@ from v2g_nodes.core.dispatch import admm
 from v2g_nodes.core.dispatch.admm import AdmmAgent
 from v2g_nodes.core.dispatch.agent import LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
-from v2g_nodes.core.dispatch.methods import FIXED_POINT, METHODS, averagings, build_agent, default_averaging, gap_limit
+from v2g_nodes.core.dispatch.methods import FIXED_POINT, METHODS, averagings, build_agent, gap_limit
 from v2g_nodes.core.dispatch.reference import equal_split
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import TOPOLOGIES, Edges, adjacency, build_edges, diameter
@@ -33,6 +33,7 @@ PAIRS = [(method, averaging) for method in METHODS for averaging in averagings(m
 ON_ONE_PRICE = [pair for pair in PAIRS if pair[1] in FIXED_POINT]  # every member has the same bits
 ITERATIVE = ("newton", "admm", "primal_dual", "price_tracking")
 BALANCE = {"supply_curve": 1e-4, "newton": 1e-8, "admm": 2e-3, "primal_dual": 2e-3, "price_tracking": 1e-3}
+ENDS = 1e-3  # of the rating: ends of the summed boxes where members only nearly agree or round to int16
 PRICES_APART = 0.02  # of the price: members on averages that leave a disagreement
 REACH_KW = 2.4
 
@@ -40,9 +41,7 @@ REACH_KW = 2.4
 # ---- the acceptance
 
 
-def check(
-    instance: Instance, agents: Mapping[int, LockstepAgent], method: str, averaging: str, edges_kw: float = 1e-9
-) -> list[str]:
+def check(instance: Instance, agents: Mapping[int, LockstepAgent], method: str, averaging: str) -> list[str]:
     """What is wrong with what agents agreed on; empty if nothing is.
 
     Args:
@@ -50,7 +49,6 @@ def check(
         agents: after the play.
         method: the algorithm.
         averaging: its average.
-        edges_kw: how exactly the ends of the summed boxes are known [kW].
     """
     found = [agent.agreement for agent in agents.values()]
     made = [one for one in found if one is not None]
@@ -66,7 +64,8 @@ def check(
     scale = max(abs(prices[0]), 0.02 * instance.span_eur_per_kwh)
     if max(prices) - min(prices) > PRICES_APART * scale:
         faults.append(f"prices differ by {max(prices) - min(prices)}")
-    if any(abs(one.clipped_target_kw - instance.clipped_kw) > edges_kw for one in made):
+    ends_kw = 1e-8 if averaging in FIXED_POINT and method != "supply_curve" else ENDS * instance.rating_kw
+    if any(abs(one.clipped_target_kw - instance.clipped_kw) > ends_kw for one in made):
         faults.append(f"clipped target {made[0].clipped_target_kw}, right is {instance.clipped_kw}")
     excess = dual_gap(instance, [one.power_kw for one in made], prices[0])
     if not excess < 2 * gap_limit(method):
@@ -108,7 +107,7 @@ def play(instance: Instance, agents: Mapping[int, LockstepAgent], **faults: floa
     return play_epoch(agents, lossy, rounds_max=300_000)
 
 
-def played(instance: Instance, method: str, averaging: str) -> dict[int, LockstepAgent]:
+def played(instance: Instance, method: str, averaging: str | None) -> dict[int, LockstepAgent]:
     agents = build_agents(instance, method, averaging)
     play(instance, agents)
     return agents
@@ -131,14 +130,14 @@ def on_graph(instance: Instance, edges: Edges) -> Instance:
 def test_random_stations_agree_on_the_optimum(method: str, averaging: str, n: int, topology: str) -> None:
     for trial in range(2 if n == 5 else 1):
         instance = random_instance(topology, n, 31, trial)
-        assert not check(instance, played(instance, method, averaging), method, averaging, 1e-4)
+        assert not check(instance, played(instance, method, averaging), method, averaging)
 
 
 @pytest.mark.parametrize(("method", "averaging"), [pair for pair in PAIRS if pair[1] != "metropolis"])
 @pytest.mark.parametrize("topology", ["bus", "mesh"])
 def test_sixteen_modules_agree_on_the_optimum(method: str, averaging: str, topology: str) -> None:
     instance = random_instance(topology, 16, 32, 0)
-    assert not check(instance, played(instance, method, averaging), method, averaging, 1e-4)
+    assert not check(instance, played(instance, method, averaging), method, averaging)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_sixteen_modules_agree_on_the_optimum(method: str, averaging: str, topol
 )
 def test_the_largest_station_agrees_on_the_optimum(method: str, topology: str) -> None:
     instance = random_instance(topology, 64, 33, 0)
-    assert not check(instance, played(instance, method, "exact"), method, "exact", 1e-4)
+    assert not check(instance, played(instance, method, "exact"), method, "exact")
 
 
 def test_the_gap_means_something() -> None:
@@ -248,8 +247,7 @@ ODD: dict[str, Callable[[Instance], Instance]] = {
 def test_odd_stations_agree_on_the_optimum(method: str, averaging: str, kind: str, n: int) -> None:
     instance = ODD[kind](random_instance("bus" if averaging == "metropolis" else "ring", n, 35, 0))
     agents = played(instance, method, averaging)
-    edges_kw = 1e-4 if averaging not in FIXED_POINT else 1e-8
-    assert not check(instance, agents, method, averaging, 1e-3 if method == "supply_curve" else edges_kw)
+    assert not check(instance, agents, method, averaging)
     if kind.startswith("no vehicle"):
         assert [one.power_kw for one in agreements(agents)] == [0.0] * n
 
@@ -259,7 +257,7 @@ def test_odd_stations_agree_on_the_optimum(method: str, averaging: str, kind: st
 def test_a_target_beyond_the_boxes_is_clipped_by_all_alike(method: str, averaging: str, target_kw: float) -> None:
     instance = replace(random_instance("star", 5, 36, 1), target_kw=target_kw)
     agents = played(instance, method, averaging)
-    assert not check(instance, agents, method, averaging, 1e-3)
+    assert not check(instance, agents, method, averaging)
     assert all(one.clipped and one.target_kw == target_kw for one in agreements(agents))
     at_the_end = [b.high_kw if target_kw > 0.0 else b.low_kw for b in instance.boxes]
     np.testing.assert_allclose([a.power_kw for a in agreements(agents)], at_the_end, atol=BALANCE[method] * 5 * 3.3)
@@ -268,7 +266,7 @@ def test_a_target_beyond_the_boxes_is_clipped_by_all_alike(method: str, averagin
 @pytest.mark.parametrize("method", METHODS)
 def test_a_target_inside_the_boxes_is_not_called_clipped(method: str) -> None:
     instance = aimed(random_instance("ring", 5, 37, 0), 0.5)
-    assert not any(one.clipped for one in agreements(played(instance, method, default_averaging(method, 5))))
+    assert not any(one.clipped for one in agreements(played(instance, method, None)))
 
 
 # ---- networks and graphs
@@ -354,7 +352,8 @@ def test_price_tracking_takes_a_round_for_each_iteration() -> None:
     instance = aimed(random_instance("ring", 5, 41, 0), 0.6)
     inner = diameter(adjacency(instance.group.members, instance.group.edges))
     found = agreements(played(instance, "price_tracking", "metropolis"))[0]
-    assert found.rounds == inner + found.iterations + 1  # ends of the boxes; the round that says all are close enough
+    # ends of the boxes; one round to say that all are close enough; the sum of the powers
+    assert found.rounds == inner + found.iterations + 1 + inner
 
 
 # ---- iterations
@@ -454,10 +453,6 @@ def test_each_method_names_its_averages() -> None:
     assert averagings("newton") == ("exact", "tree")
     for method in ("admm", "primal_dual", "price_tracking"):
         assert averagings(method) == ("exact", "tree", "metropolis", "chebyshev", "finite_time")
-    for method in METHODS:
-        assert all(default_averaging(method, n) in averagings(method) for n in (1, 16, 17, 64))
-    assert [default_averaging("price_tracking", n) for n in (16, 17)] == ["metropolis", "exact"]
-    assert default_averaging("admm", 5) == "exact"
 
 
 @pytest.mark.parametrize(
@@ -476,10 +471,11 @@ def test_an_unknown_name_is_refused(method: str, averaging: str | None, text: st
         build_agent(method, problem, instance.group, None, 1, averaging=averaging)
 
 
-def test_the_average_unless_told_otherwise_is_the_default_one() -> None:
-    instance = random_instance("ring", 5, 48, 0)
-    for method in METHODS:
-        told, untold = (build_agents(instance, method, name) for name in (default_averaging(method, 5), None))
-        play(instance, told)
-        play(instance, untold)
-        assert agreements(told) == agreements(untold)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_average_unless_told_otherwise(method: str) -> None:
+    """Price tracking goes in single steps on a small ring, the others and on a long line it too average exactly."""
+    for topology, n in (("ring", 5), ("line", 20)):
+        instance = aimed(random_instance(topology, n, 48, 0), 0.6)
+        usual = "metropolis" if method == "price_tracking" and topology == "ring" else "exact"
+        told, untold = (agreements(played(instance, method, name)) for name in (usual, None))
+        assert told == untold

@@ -8,23 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from v2g_nodes.cli import dispatch_table
-from v2g_nodes.cli.dispatch_table import (
-    AVERAGE_COLUMNS,
-    AVERAGE_ROUNDS_MAX,
-    COLUMNS,
-    SIZES,
-    average_row,
-    compare,
-    compare_all,
-)
+from v2g_nodes.cli import average_table, dispatch_table
+from v2g_nodes.cli.average_table import MUST_KNOW, ROUNDS_MAX, average_rounds, average_rows, ratio_rounds
+from v2g_nodes.cli.dispatch_table import COLUMNS, SIZES, compare, compare_all
 from v2g_nodes.cli.dispatch_trial import Case, Trial, run_trial, summary
 from v2g_nodes.cli.main import main
 from v2g_nodes.core.averaging.plans import AVERAGINGS, averaging_plan
-from v2g_nodes.core.dispatch.methods import METHODS
-from v2g_nodes.core.graph import TOPOLOGIES, build_edges
+from v2g_nodes.core.dispatch.methods import AVERAGE_TOLERANCE, METHODS
+from v2g_nodes.core.graph import TOPOLOGIES, adjacency, build_edges, diameter
 
 ALL = ("bench", "dispatch", "--all", "--modules", "5", "--topology", "bus", "--trials", "1")
+AVERAGES = [*AVERAGINGS, "ratio", "ratio, 20% loss"]
 MEASURED = ("iterations to 1 %", "rounds", "rounds at 20 % loss", "rounds in bursts of 3", "bytes", "gap", "converged")
 
 
@@ -55,8 +49,8 @@ def test_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(captured.out)
     assert list(found) == ["averages", "rows", "trials", "seed"]
     assert (found["trials"], found["seed"]) == (1, 0)
-    assert [row["averaging"] for row in found["averages"]] == list(AVERAGINGS)
-    assert all(list(row) == list(AVERAGE_COLUMNS) for row in found["averages"])
+    assert [row["averaging"] for row in found["averages"]] == AVERAGES
+    assert all(list(row) == ["averaging", "must know", "bus 5"] for row in found["averages"])
     assert [(row["method"], row["averaging"]) for row in found["rows"]] == [
         ("supply_curve", "exact"), ("newton", "exact"), ("admm", "exact"), ("admm", "metropolis"),
         ("primal_dual", "exact"), ("primal_dual", "metropolis"), ("price_tracking", "metropolis"),
@@ -76,9 +70,10 @@ def test_the_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.err == ""
     averages, rows = tables(captured.out)
-    assert averages[0] == list(AVERAGE_COLUMNS)
+    assert averages[0] == ["averaging", "must know", "bus 5"]
+    assert [cells[0] for cells in averages[2:]] == AVERAGES
+    assert "by 0.0001 of what they did" in captured.out
     assert rows[0] == list(COLUMNS)
-    assert len(averages) == 2 + len(AVERAGINGS)
     assert len(rows) == 2 + 7
     for table in (averages, rows):
         assert table[1] == ["---"] * len(table[0])
@@ -132,7 +127,7 @@ def test_bad_options_are_one_line_and_exit_code_2(
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
-    """The lines that are asked for, in place of running them."""
+    """The lines that are asked for, in place of running them; the ratio's rounds are not played either."""
     asked: list[Case] = []
 
     def compare(one: Case, trials: int) -> dict[str, object]:
@@ -140,6 +135,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         return dict.fromkeys(COLUMNS, trials)
 
     monkeypatch.setattr(dispatch_table, "compare", compare)
+    monkeypatch.setattr(average_table, "ratio_rounds", lambda *_: None)
     return asked
 
 
@@ -149,15 +145,18 @@ def test_without_a_choice_every_graph_of_every_size_is_run(
     asked = recorded(monkeypatch)
     assert main(["bench", "dispatch", "--all", "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["trials"] == 5
-    assert len(found["averages"]) == len(AVERAGINGS) * len(TOPOLOGIES) * len(SIZES)
+    assert found["trials"] == 3
+    graphs = [f"{topology} {n}" for n in SIZES for topology in TOPOLOGIES]
+    assert all(list(row) == ["averaging", "must know", *graphs] for row in found["averages"])
     assert {(one.method, one.topology, one.modules) for one in asked} == {
         (method, topology, n) for method in METHODS for topology in TOPOLOGIES for n in SIZES
     }
     assert {one.averaging for one in asked if one.method in ("admm", "primal_dual")} == {"exact", "metropolis"}
     assert [one.averaging for one in asked if one.method == "price_tracking" and one.topology == "ring"] == [
-        "metropolis", "metropolis", "exact", "metropolis"
+        "metropolis", "exact", "metropolis", "exact", "metropolis"
     ]  # fmt: skip
+    on_bus = {one.averaging for one in asked if one.method == "price_tracking" and one.topology == "bus"}
+    assert on_bus == {"metropolis"}
     assert {one.averaging for one in asked if one.method in ("newton", "supply_curve")} == {"exact"}
     assert {(one.loss, one.burst, one.seed) for one in asked} == {(0.0, 1.0, 0)}
 
@@ -200,17 +199,47 @@ def test_a_line_is_the_worst_of_calm_lossy_and_bursty_trials(monkeypatch: pytest
 @pytest.mark.parametrize("name", AVERAGINGS)
 def test_rounds_of_an_average_are_those_of_its_plan(name: str, topology: str) -> None:
     ids = tuple(range(1, 17))
-    row = average_row(name, topology, 16)
-    assert list(row) == list(AVERAGE_COLUMNS)
-    assert row["rounds"] == averaging_plan(name, ids, build_edges(topology, ids)).rounds
-    assert row["diameter"] == {"ring": 8, "line": 15, "star": 2, "bus": 1, "mesh": 6}[topology]
+    plan = averaging_plan(name, ids, build_edges(topology, ids), AVERAGE_TOLERANCE)
+    assert average_rounds(name, topology, 16) == plan.rounds
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_rounds_of_the_ratio_are_those_until_all_are_close(topology: str) -> None:
+    calm, lossy = ratio_rounds(topology, 5, 0.0, 0), ratio_rounds(topology, 5, 0.2, 0)
+    assert calm is not None
+    assert lossy is not None
+    assert diameter(adjacency(range(1, 6), build_edges(topology, range(1, 6)))) <= calm <= lossy < 60 + 3 * calm
+    assert ratio_rounds(topology, 5, 0.2, 0) == lossy
+    assert ratio_rounds(topology, 1, 0.0, 0) == 0
+
+
+def test_a_ratio_that_is_not_close_in_time_has_no_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = ratio_rounds("line", 5, 0.0, 0)
+    assert needed is not None
+    monkeypatch.setattr(average_table, "ROUNDS_MAX", needed)
+    assert ratio_rounds("line", 5, 0.0, 0) is None
+    monkeypatch.setattr(average_table, "ROUNDS_MAX", needed + 1)
+    assert ratio_rounds("line", 5, 0.0, 0) == needed
+
+
+def test_the_rows_of_the_averages() -> None:
+    rows = average_rows([("ring", 4), ("star", 3)], 7)
+    assert [row["averaging"] for row in rows] == AVERAGES
+    assert [row["must know"] for row in rows] == [MUST_KNOW[name] for name in (*AVERAGINGS, "ratio", "ratio")]
+    assert [row["star 3"] for row in rows] == [
+        *(average_rounds(name, "star", 3) for name in AVERAGINGS),
+        ratio_rounds("star", 3, 0.0, 7),
+        ratio_rounds("star", 3, 0.2, 7),
+    ]
+    assert rows[0]["ring 4"] == 2
+    assert rows[1]["ring 4"] == 3
 
 
 def test_an_average_that_takes_too_long_is_named_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch_table, "run_trial", lambda *_: pytest.fail("worked"))
     row = compare(case(averaging="metropolis", topology="ring", modules=64), 1)
-    rounds = average_row("metropolis", "ring", 64)["rounds"]
-    assert int(str(rounds)) > AVERAGE_ROUNDS_MAX
+    rounds = average_rounds("metropolis", "ring", 64)
+    assert rounds > ROUNDS_MAX
     assert row["note"] == f"not run: one average takes {rounds} rounds"
     assert list(row) == list(COLUMNS)
     assert all(row[name] is None for name in MEASURED)
@@ -220,18 +249,26 @@ def test_an_average_that_takes_too_long_is_named_and_not_run(monkeypatch: pytest
 
 
 def test_the_longest_average_allowed_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = int(str(average_row("metropolis", "star", 4)["rounds"]))
-    monkeypatch.setattr(dispatch_table, "AVERAGE_ROUNDS_MAX", inner)
+    inner = average_rounds("metropolis", "star", 4)
+    monkeypatch.setattr(dispatch_table, "ROUNDS_MAX", inner)
     assert compare(case(averaging="metropolis", topology="star", modules=4), 1)["converged"] == 1.0
-    monkeypatch.setattr(dispatch_table, "AVERAGE_ROUNDS_MAX", inner - 1)
+    monkeypatch.setattr(dispatch_table, "ROUNDS_MAX", inner - 1)
     assert "not run" in str(compare(case(averaging="metropolis", topology="star", modules=4), 1)["note"])
+
+
+def test_metropolis_weights_are_not_run_on_large_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch_table, "STEPWISE_MODULES_MAX", 4)
+    assert "not run" in str(compare(case(averaging="metropolis", topology="star", modules=5), 1)["note"])
+    assert "not run" not in str(compare(case(averaging="metropolis", topology="star", modules=4), 1)["note"])
+    assert "not run" not in str(compare(case(topology="star", modules=5), 1)["note"])
+    assert compare(case(averaging="metropolis", topology="bus", modules=5), 1)["note"] == ""  # quick
 
 
 def test_what_was_not_run_is_a_dash_in_markdown_and_null_in_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dispatch_table, "METHODS", ("admm",))
-    monkeypatch.setattr(dispatch_table, "AVERAGE_ROUNDS_MAX", 2)
+    monkeypatch.setattr(dispatch_table, "ROUNDS_MAX", 2)
     compare_all(("star",), (4,), 1, 0, None)
     _, rows = tables(capsys.readouterr().out)
     exact, metropolis = (dict(zip(rows[0], cells, strict=True)) for cells in rows[2:])
@@ -245,19 +282,21 @@ def test_what_was_not_run_is_a_dash_in_markdown_and_null_in_json(
 
 # ---- notes
 
+TOO_FEW = "50 iterations are too few where one average alone takes"
+
 
 @pytest.mark.parametrize(
     ("method", "averaging", "iterations", "inner", "note"),
     [
         ("admm", "exact", 10, 1, ""),
         ("admm", "exact", 49, 1, ""),
-        ("admm", "exact", 50, 1, "50 iterations: the target of 50 is missed"),
+        ("admm", "exact", 50, 1, f"{TOO_FEW} 1 rounds"),
         ("admm", "exact", 10, 5, ""),
         ("admm", "exact", 10, 6, "10 iterations of 6 rounds: more than 50 rounds on this graph"),
         ("admm", "exact", None, 1, "1 % not reached in every trial"),
         ("price_tracking", "metropolis", 40, 300, ""),
         ("price_tracking", "exact", 40, 8, "40 iterations of 8 rounds: more than 50 rounds on this graph"),
-        ("price_tracking", "metropolis", 51, 300, "51 iterations: the target of 50 is missed"),
+        ("price_tracking", "metropolis", 51, 300, f"{TOO_FEW} 300 rounds"),
     ],
 )
 def test_a_note_says_which_target_is_out_of_reach(
@@ -268,7 +307,7 @@ def test_a_note_says_which_target_is_out_of_reach(
 
 def test_a_line_carries_its_note() -> None:
     row = compare(case(averaging="metropolis", topology="line"), 1)
-    inner = average_row("metropolis", "line", 5)["rounds"]
+    inner = average_rounds("metropolis", "line", 5)
     assert row["note"] == f"{row['iterations to 1 %']} iterations of {inner} rounds: more than 50 rounds on this graph"
     assert compare(case(topology="bus"), 1)["note"] == ""
 
