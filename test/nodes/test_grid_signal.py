@@ -68,6 +68,18 @@ def test_price_and_signal_come_from_their_files(bench: Bench, frequency_csv: str
     assert heard[0].site_load_kw == 12.5
 
 
+def test_the_signals_of_one_epoch_ask_for_one_target(bench: Bench, frequency_csv: str, tmp_path: Path) -> None:
+    steps = {START_S + 0.5 * k: round(-0.9 + 0.01 * k, 2) for k in range(180)}  # four values in an epoch of 2 s
+    signal = recording(tmp_path, "signal.csv", "signal_pu", steps)
+    _, heard = start(bench, source="csv", frequency_csv=frequency_csv, signal_csv=signal, period_s=0.1)
+    bench.until(lambda: len({m.signal_sequence for m in heard}) >= 3, 8.0)
+    asked: dict[int, set[float]] = {}
+    for message in heard:
+        asked.setdefault(message.signal_sequence, set()).add(message.signal_pu)
+    assert all(len(values) == 1 for values in asked.values())
+    assert len(set.union(*asked.values())) == len(asked)
+
+
 def test_every_message_passes_the_checks_of_its_receivers(bench: Bench) -> None:
     for missing in ("synthetic", "none"):
         node, heard = start(bench, source="synthetic", missing=missing, period_s=0.05, start_time_of_day_s=86_399.9)

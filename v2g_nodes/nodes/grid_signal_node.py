@@ -51,6 +51,8 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         self._measured_ns = 0
         self._fresh = Freshness(round(streams.GRID_MEASUREMENT.max_age_s * 1e9))
         self._sequence = 0
+        self._signal_sequence = -1
+        self._signal_pu = 0.0
         self._signal_out = self.publisher(streams.GRID_SIGNAL)
 
     def activate(self) -> None:
@@ -96,18 +98,22 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         if math.isnan(frequency_hz):
             self.get_logger().warning(f"no frequency from {self.p.source}", throttle_duration_sec=5.0)
             return
+        signal_sequence = convert.signal_sequence(ros_s, self.p.epoch_period_s)
+        if signal_sequence != self._signal_sequence:  # one epoch has one target, whichever of its signals is heard
+            self._signal_sequence = signal_sequence
+            self._signal_pu = self._recordings.signal_pu(time_of_day_s)
         self._sequence = (self._sequence + 1) % 2**32
         self._signal_out.publish(
             GridSignal(
                 stamp=convert.to_time(ros_s),
                 source_id=self.p.source_id,
                 sequence=self._sequence,
-                signal_sequence=convert.signal_sequence(ros_s, self.p.epoch_period_s),
+                signal_sequence=signal_sequence,
                 time_of_day_s=time_of_day_s,
                 frequency_hz=frequency_hz,
                 voltage_v=self._voltage_v(time_of_day_s),
                 price_eur_per_kwh=self._recordings.price_eur_per_kwh(time_of_day_s),
-                signal_pu=self._recordings.signal_pu(time_of_day_s),
+                signal_pu=self._signal_pu,
                 site_load_kw=self.p.site_load_kw,
             )
         )
