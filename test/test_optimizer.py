@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from v2g_nodes.core.dispatch.methods import METHODS
 from v2g_nodes.core.graph import Edge, build_edges
 from v2g_nodes.core.membership import LinkReport
 from v2g_nodes.core.optimizer import (
@@ -71,6 +72,35 @@ def test_a_station_starts_up_and_agrees(topology: str) -> None:
         d.group.fingerprint for _, d in churn.last.values()
     }
     assert churn.faults == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_algorithm_lives_through_loss_death_and_return(method: str) -> None:
+    churn = station(n=6, signal_kw=4.0, loss=0.1, seed=3, algorithm=method, heartbeat_ns=50_000_000)
+    assert powers(churn) == pytest.approx(4.0, abs=1e-3 * 6 * RATING_KW)
+    churn.kill(2)
+    churn.run(1.0)
+    churn.signal(-3.0)
+    churn.run_until_settled(5.0)
+    assert powers(churn) == pytest.approx(-3.0, abs=1e-3 * 6 * RATING_KW)
+    churn.start(2)
+    churn.run(0.5)
+    churn.signal(5.0)
+    churn.run_until_settled(5.0)
+    assert set(churn.last) == set(range(1, 7))
+    assert powers(churn) == pytest.approx(5.0, abs=1e-3 * 6 * RATING_KW)
+    assert churn.faults == []
+
+
+def test_modules_set_to_different_algorithms_never_agree() -> None:
+    churn = station(n=3, signal_kw=None)
+    odd = replace(churn.optimizers[2]._settings, algorithm="newton")
+    churn.optimizers[2] = ModuleOptimizer(odd, 7, snapshot)
+    churn.run(1.0)
+    assert churn.optimizers[2].membership.group.members == (1, 2, 3)
+    epoch = churn.signal(2.0)
+    churn.run(3.0)
+    assert all(decision.epoch != epoch for _, decision in churn.last.values())
 
 
 def test_one_module_is_a_station_too() -> None:

@@ -17,10 +17,12 @@ Knows: how many hear it, nothing else. That number must be right, as a share nob
 what a link that dies for good should have brought), and may not change: a new hearer would take the whole running sums.
 A change of the group starts a new average, and frames must tell to which one they belong.
 
-Precision. Running sums grow without bound, by about |mean| / (1 + hearers) and 1 / (1 + hearers) per round, and a share
-is only as fine as their last bit: after k rounds the mass moved has an error of about k 2**-53 of the mean. As the
-sender gives up what its sums have really grown by, not what it meant them to, the masses still add up; so the mean is
-good to 1e-9 for 10**7 rounds, and to 1e-6 for 10**9, which is four months at 100 per second.
+Precision. Running sums grow without bound, by about |mean| / (1 + hearers) and 1 / (1 + hearers) per round, and a
+share is only as fine as their last bit: after k rounds the mean has an error of about k 2**-53 / w. As the sender
+gives up what its sums have really grown by, not what it meant them to, the masses still add up. A member that hears
+nothing halves its weight each round; below 2**-10 it keeps what it has, or its mass would shrink to that last bit and
+x / w to noise. So for w about 1 the mean is good to 1e-9 for 10**7 rounds and to 1e-6 for 10**9, four months at 100
+per second; at a member that has just been deaf for ten rounds it is a thousand times worse.
 
 Source: push-sum by Kempe, Dobra, Gehrke, FOCS 2003; running sums by Hadjicostis, Vaidya, Dominguez-Garcia, "Robust
 distributed average consensus via exchange of running sums", IEEE Trans. Autom. Control 61, 2016.
@@ -29,6 +31,8 @@ distributed average consensus via exchange of running sums", IEEE Trans. Autom. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+LEAST_WEIGHT = 2.0**-10  # below any a member settles at, 2 / n or more, up to 2000 members
 
 
 class RatioAverage:
@@ -47,6 +51,8 @@ class RatioAverage:
 
     def broadcast(self) -> tuple[float, ...]:
         """Divide the mass; the running sums of values and, last, weight, to be sent to all hearers."""
+        if self._mass[-1] < LEAST_WEIGHT:
+            return self._sums
         before = self._sums
         self._sums = tuple(s + mass / (1 + self._hearers) for s, mass in zip(before, self._mass, strict=True))
         self._mass = tuple(

@@ -17,7 +17,8 @@ with 1 / (1 - s). On an exact average (s = 0) an iteration takes as many rounds 
 
 Stop: every so many rounds as the graph is wide the largest residual of all is known to all; a member's residual
 counts its own mismatch as everyone's, and the largest difference to a neighbour's price as one for each hop. Then an
-exact sum of the powers must find the target met, as a mismatch may just be swinging through zero.
+exact sum of the powers must find the target met, as a mismatch may just be swinging through zero; with it all take the
+mean price.
 
 Source: the V2G problem formulation, section 3.3, replaced by a tracked mismatch (DERIVED: dynamic average consensus on
 the dual gradient, e.g. Kia et al., Tutorial on Dynamic Average Consensus, 2019); the proximal term is added here.
@@ -77,9 +78,9 @@ class PriceTrackingAgent(IterativeAgent):
                 (mixed_price, mixed_kw), worst = yield from self._inner.means(offered, worst)
                 apart, age = 0.0, self._width
             if age >= self._width and worst <= 1.0:
-                (mean_p, _), _ = yield from self._collective.means((p, 0.0))
+                (mean_p, agreed_price), _ = yield from self._collective.means((p, price))
                 if abs(mean_p - share_kw) <= BALANCE_SHARE * self._rating_kw / self._members:
-                    break
+                    return Result(agreed_price, p, clipped_kw)
             before, p = p, supply.proximal(mixed_price + rho * p, rho)
             self.trace_kw.append(p)
             price_error = self._width * apart + rho * abs(p - before)
