@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from v2g_nodes.cli.dispatch_trial import Case, Instance, build_agents, random_instance, run_trial
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.cost import LocalCost
-from v2g_nodes.core.dispatch import admm
+from v2g_nodes.core.dispatch import admm, iterative, price_tracking
 from v2g_nodes.core.dispatch.admm import AdmmAgent
 from v2g_nodes.core.dispatch.agent import LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
@@ -386,6 +386,17 @@ def test_members_stop_when_close_enough(method: str) -> None:
     assert missing[-2] < 2e-3
     assert steps[-1] < 0.2
     assert missing[: len(missing) // 3].max() > 1e-2
+
+
+@pytest.mark.parametrize("method", ["admm", "primal_dual", "price_tracking"])
+def test_members_do_not_stop_while_price_or_shares_move(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little the balance counts."""
+    monkeypatch.setattr(iterative, "BALANCE_SHARE", 1e6)
+    monkeypatch.setattr(price_tracking, "BALANCE_SHARE", 1e6)
+    instance = aimed(random_instance("ring", 5, 44, 2), 0.8)
+    found = agreements(played(instance, method, "exact"))
+    assert found[0].iterations >= 6
+    assert instance.quality([one.power_kw for one in found])[0] < gap_limit(method)
 
 
 def test_an_algorithm_that_can_not_end_gives_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
