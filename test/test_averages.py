@@ -249,6 +249,13 @@ def test_fixed_point_saturates_and_never_leaves_int64(name: str, topology: str, 
     assert n % 2 or mean[2] == 0.0
 
 
+def test_fixed_point_rounds_the_mean_once() -> None:
+    plan = averaging_plan("exact", (1, 2, 3, 4, 5, 6, 7), build_edges("ring", (1, 2, 3, 4, 5, 6, 7)))
+    random = np.random.default_rng(1)
+    values = {k: tuple(random.uniform(1e7, 1e8, 50).tolist()) for k in range(1, 8)}  # totals beyond 2**53 units
+    assert set(play(plan, values).values()) == {fixed_point_mean(values)}
+
+
 @pytest.mark.parametrize("name", FIXED_POINT)
 def test_fixed_point_refuses_what_is_not_a_number(name: str) -> None:
     with pytest.raises(ValueError, match="NaN"):
