@@ -26,7 +26,7 @@ def bench_dispatch(
         int | None, typer.Option(help=f"Number of modules, 1 to {MODULES_MAX}. Default 8; with --all 5, 16 and 64.")
     ] = None,
     loss: Annotated[float, typer.Option(help="Share of frames lost, 0 to 0.9.")] = 0.0,
-    burst: Annotated[float, typer.Option(help="Mean length of a burst of losses [rounds]; 1 = independent.")] = 1.0,
+    burst: Annotated[float, typer.Option(help="Mean length of a burst of losses, in rounds; 1 = independent.")] = 1.0,
     averaging: Annotated[
         str | None,
         typer.Option(help=f"Average the algorithm runs on: {', '.join(AVERAGINGS)}. Default: the one that suits it."),
