@@ -54,7 +54,7 @@ class Command:
         command: Callable[..., object] = getattr(importlib.import_module(module), function)
         if self.raw:
             return _exit_code(command(arguments))
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
         app.command()(command)
         return _exit_code(app(args=arguments, prog_name=f"v2g {self.name}", standalone_mode=False))
 
@@ -82,7 +82,7 @@ def build_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
     Returns:
         App that passes a command's arguments on to it unread.
     """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
     app.callback()(_root)
     groups: dict[str, typer.Typer] = {}
     for command in filter(Command.exists, commands):
@@ -90,7 +90,7 @@ def build_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
         parent = app
         if group:
             if group not in groups:
-                groups[group] = typer.Typer()
+                groups[group] = typer.Typer(rich_markup_mode="markdown")
                 app.add_typer(groups[group], name=group, help=GROUPS[group])
             parent = groups[group]
         settings = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
