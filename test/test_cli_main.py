@@ -185,7 +185,7 @@ def test_arguments_go_to_pytest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_units_and_defaults_in_brackets_show_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["up", "--help"]) == 0
+    assert cli.main(["up", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for text in ("power [kW]", "[default: until Ctrl-C]", "[default: ring]"):
         assert text in shown
