@@ -21,8 +21,8 @@ Precision. Running sums grow without bound, by about |mean| / (1 + hearers) and 
 share is only as fine as their last bit: after k rounds the mean has an error of about k 2**-53 / w. As the sender
 gives up what its sums have really grown by, not what it meant them to, the masses still add up. A member that hears
 nothing halves its weight each round; below 2**-10 it keeps what it has, or its mass would shrink to that last bit and
-x / w to noise. So for w about 1 the mean is good to 1e-9 for 10**7 rounds and to 1e-6 for 10**9, four months at 100
-per second; at a member that has just been deaf for ten rounds it is a thousand times worse.
+x / w to noise. Measured on a ring of 8, largest error of any member after 10**7 rounds: 8e-10 of the mean, 1e-8 under
+20 % loss; after 10**9 rounds, four months at 100 per second: 7e-8 and 1e-6.
 
 Source: push-sum by Kempe, Dobra, Gehrke, FOCS 2003; running sums by Hadjicostis, Vaidya, Dominguez-Garcia, "Robust
 distributed average consensus via exchange of running sums", IEEE Trans. Autom. Control 61, 2016.
