@@ -204,7 +204,7 @@ FLIPS: list[tuple[ModuleType, str, str]] = [
     (price_tracking, "mixed_kw + before - p", "mixed_kw - before + p"),
     (price_tracking, "missing_kw = share_kw - p", "missing_kw = p - share_kw"),
     (price_tracking, "supply.proximal(mixed_price + rho * p, rho)", "supply.proximal(rho * p - mixed_price, rho)"),
-    (price_tracking, "Result(price, p, clipped_kw)", "Result(-price, p, clipped_kw)"),
+    (price_tracking, "Result(agreed_price, p, clipped_kw)", "Result(-agreed_price, p, clipped_kw)"),
     (newton, "price = price + step if", "price = price - step if"),
     (newton, "slope = target_kw - self._members * mean_p", "slope = target_kw + self._members * mean_p"),
     (newton, "if missing_kw >= 0.0:", "if missing_kw < 0.0:"),
