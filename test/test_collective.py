@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from v2g_nodes.cli.dispatch_trial import Instance, build_agents, random_instance
 from v2g_nodes.core.averaging.plans import AVERAGINGS, averaging_plan
-from v2g_nodes.core.dispatch.collective import LARGEST_VALUE, Collective, Means, pack, plausible, to_float32, unpack
+from v2g_nodes.core.dispatch.collective import (
+    LARGEST_VALUE,
+    Collective,
+    Means,
+    pack,
+    plausible,
+    saturate_float32,
+    unpack,
+)
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Words
 from v2g_nodes.core.dispatch.methods import METHODS, averagings
 from v2g_nodes.core.exchange import Exchange
@@ -77,16 +85,16 @@ def test_the_order_of_the_words_is_little_endian() -> None:
 @SEEDED
 @given(value=st.floats(allow_nan=False))
 def test_the_nearest_number_of_32_bits(value: float) -> None:
-    found = to_float32(value)
+    found = saturate_float32(value)
     assert math.isfinite(found)
-    assert to_float32(found) == found
+    assert saturate_float32(found) == found
     assert found == float(np.float32(min(max(value, -3e38), 3e38)))
 
 
 def test_every_infinite_number_becomes_a_large_one() -> None:
-    assert 2.9e38 < to_float32(math.inf) < 3.1e38
-    assert to_float32(-math.inf) == -to_float32(math.inf)
-    assert plausible(pack(0.0, 0.0, to_float32(math.inf)))
+    assert 2.9e38 < saturate_float32(math.inf) < 3.1e38
+    assert saturate_float32(-math.inf) == -saturate_float32(math.inf)
+    assert plausible(pack(0.0, 0.0, saturate_float32(math.inf)))
 
 
 # ---- what is believed
@@ -181,8 +189,8 @@ def test_one_average_tells_the_means_and_the_largest_to_all(name: str, topology:
     random = np.random.default_rng(n)
     values = [(float(a), float(b)) for a, b in random.normal(0.0, 30.0, (n, 2))]
     for holder in {0, n // 2, n - 1}:
-        largest = [to_float32(x) for x in random.random(n)]
-        largest[holder] = to_float32(1.5 + holder)
+        largest = [saturate_float32(x) for x in random.random(n)]
+        largest[holder] = saturate_float32(1.5 + holder)
         results, rounds, sent = talk(name, topology, values, largest)
         assert {found for _, found in results} == {largest[holder]}
         for means, _ in results:
@@ -202,7 +210,7 @@ def test_values_are_limited_and_whatever_is_sent_can_be_believed(name: str) -> N
     results, _, sent = talk(name, "ring", values, [1e60, math.inf, 0.0])
     for means, found in results:
         np.testing.assert_allclose(means, (2 * LARGEST_VALUE / 3, (5.0 - LARGEST_VALUE) / 3), rtol=1e-5)
-        assert found == to_float32(math.inf)
+        assert found == saturate_float32(math.inf)
     assert all(map(plausible, sent))
 
 

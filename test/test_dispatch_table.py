@@ -282,7 +282,7 @@ def test_what_was_not_run_is_a_dash_in_markdown_and_null_in_json(
 
 # ---- notes
 
-TOO_FEW = "50 iterations are too few where one average alone takes"
+MISSED = "iterations, the target is below 50; one average takes"
 
 
 @pytest.mark.parametrize(
@@ -290,13 +290,13 @@ TOO_FEW = "50 iterations are too few where one average alone takes"
     [
         ("admm", "exact", 10, 1, ""),
         ("admm", "exact", 49, 1, ""),
-        ("admm", "exact", 50, 1, f"{TOO_FEW} 1 rounds"),
+        ("admm", "exact", 50, 1, f"50 {MISSED} 1 rounds"),
         ("admm", "exact", 10, 5, ""),
         ("admm", "exact", 10, 6, "10 iterations of 6 rounds: more than 50 rounds on this graph"),
         ("admm", "exact", None, 1, "1 % not reached in every trial"),
         ("price_tracking", "metropolis", 40, 300, ""),
         ("price_tracking", "exact", 40, 8, "40 iterations of 8 rounds: more than 50 rounds on this graph"),
-        ("price_tracking", "metropolis", 51, 300, f"{TOO_FEW} 300 rounds"),
+        ("price_tracking", "metropolis", 51, 300, f"51 {MISSED} 300 rounds"),
     ],
 )
 def test_a_note_says_which_target_is_out_of_reach(

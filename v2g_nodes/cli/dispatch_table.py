@@ -93,7 +93,7 @@ def _note(case: Case, iterations: object, inner: int) -> str:
     if not isinstance(iterations, int):
         return "1 % not reached in every trial"
     if iterations >= TARGET_ITERATIONS:
-        return f"{TARGET_ITERATIONS} iterations are too few where one average alone takes {inner} rounds"
+        return f"{iterations} iterations, the target is below {TARGET_ITERATIONS}; one average takes {inner} rounds"
     per_iteration = 1 if case.method == "price_tracking" and case.averaging == "metropolis" else inner
     if iterations * per_iteration > TARGET_ROUNDS:
         return f"{iterations} iterations of {per_iteration} rounds: more than {TARGET_ROUNDS} rounds on this graph"

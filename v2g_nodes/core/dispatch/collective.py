@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.dispatch.lockstep import Words
 from v2g_nodes.core.graph import diameter
+from v2g_nodes.core.target import to_float32
 
 LARGEST_VALUE = 2.0**14  # kW, EUR/kWh or kW per EUR/kWh; 64 members' sum in units of 2^-32 stays below 2^53
 _WORDS, _NUMBERS = struct.Struct("<10h"), struct.Struct("<ddf")
@@ -50,7 +51,7 @@ class Collective:
         number = int if self._plan.fixed_point else float
         first, second = (min(max(value, -LARGEST_VALUE), LARGEST_VALUE) for value in values)
         average = self._plan.start(self._member, (first, second))
-        largest = to_float32(largest)
+        largest = saturate_float32(largest)
         while not average.done:
             message = average.message
             received = yield pack(message[0], message[1], largest), 0
@@ -60,10 +61,9 @@ class Collective:
         return average.mean, largest
 
 
-def to_float32(value: float) -> float:
+def saturate_float32(value: float) -> float:
     """The nearest number of 32 bits; beyond its range the largest."""
-    number: float = struct.unpack("<f", struct.pack("<f", min(max(value, -3e38), 3e38)))[0]
-    return number
+    return to_float32(min(max(value, -3e38), 3e38))
 
 
 def pack(first: float, second: float, largest: float) -> Words:

@@ -33,7 +33,7 @@ from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.averaging.metropolis import metropolis_row
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
-from v2g_nodes.core.dispatch.collective import Collective, pack, to_float32, unpack
+from v2g_nodes.core.dispatch.collective import Collective, pack, saturate_float32, unpack
 from v2g_nodes.core.dispatch.iterative import BALANCE_SHARE, IterativeAgent
 from v2g_nodes.core.dispatch.lockstep import Result, Rounds, Words
 from v2g_nodes.core.dispatch.price_grid import WarmStart
@@ -87,7 +87,7 @@ class PriceTrackingAgent(IterativeAgent):
             price, missing_kw = mixed_price, mixed_kw + before - p
             residual = self._residual(price, price_error, self._members * missing_kw)
             if age >= self._width:
-                worst, age = to_float32(residual), 0
+                worst, age = saturate_float32(residual), 0
         return Result(price, p, clipped_kw)
 
     def _mix(
