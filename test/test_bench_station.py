@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def test_floors_are_measured_before_and_after_and_the_mean_counts(
 ) -> None:
     order: list[str] = []
 
-    def measure(modules: int, processes: int, seconds: float) -> TransportFloor:
+    def measure(modules: int, processes: int, seconds: float, stopped: Callable[[], bool]) -> TransportFloor:
+        assert not stopped()
         order.append(f"floor {modules} {processes}")
         return transport_floor(1.0 if len(order) == 1 else 1.5)
 

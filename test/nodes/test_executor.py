@@ -13,6 +13,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
@@ -279,3 +280,18 @@ def test_shutting_down_ends_a_wait_of_another_thread(bench: Bench) -> None:
     assert ended == ["shut down"]
     with pytest.raises(ShutdownException):
         bench.executor.spin_once(0)
+
+
+def test_an_entity_destroyed_under_rclpys_pass_is_passed_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    bench.node.create_subscription(Curve, "/a", heard.append, QOS)
+    passes = bench.executor.wait_for_ready_callbacks
+
+    def destroyed(**_: object) -> None:
+        monkeypatch.setattr(bench.executor, "wait_for_ready_callbacks", passes)
+        raise InvalidHandle("destruction was requested")
+
+    monkeypatch.setattr(bench.executor, "wait_for_ready_callbacks", destroyed)
+    bench.executor._run_rclpy_pass()
+    bench.publisher("/a").publish(Curve())
+    bench.until(lambda: bool(heard))

@@ -18,6 +18,7 @@ from v2g_nodes.bringup import Overrides, ProcessPlan, process_plan, resolve_stat
 from v2g_nodes.cli.folders import run_folder
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.cli.run_station import RunOptions, run_station
+from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes.transport_floor import PROCESSES_MAX, TransportFloor, measure_transport
 from v2g_nodes.station import CHOICES
@@ -155,7 +156,8 @@ def _measure(plan: ProcessPlan, modules: int, when: str) -> TransportFloor:
     """The ring spread over as many processes as the station's optimizers."""
     optimizers = sum(any(node.kind == "optimizer" for node in process.nodes) for process in plan.processes)
     print(f"v2g │ measuring bare messages and timers {when} the run", file=sys.stderr, flush=True)
-    return measure_transport(modules, min(optimizers, PROCESSES_MAX), FLOOR_S)
+    with StopSignals() as stop:
+        return measure_transport(modules, min(optimizers, PROCESSES_MAX), FLOOR_S, lambda: stop.requested)
 
 
 def _value(figures: Mapping[str, object], key: str) -> float:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from v2g_nodes.cli.output import Json, emit
+from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.nodes.transport_floor import measure_transport
 
 
@@ -27,5 +28,6 @@ def bench_transport(
     """
     count = min(modules, 32) if processes is None else processes
     print(f"{modules} modules in {count} processes, then {modules} tickers, {seconds:g} s each", file=sys.stderr)
-    floor = measure_transport(modules, count, seconds)
+    with StopSignals() as stop:  # an exception raised in the wrong place gets lost, and Ctrl-C with it
+        floor = measure_transport(modules, count, seconds, lambda: stop.requested)
     emit(dataclasses.asdict(floor), json, f"Transport, {modules} modules in {count} processes")

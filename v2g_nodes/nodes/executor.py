@@ -267,6 +267,8 @@ class WaitSetExecutor(SingleThreadedExecutor):
                 handler, _entity, _node = self.wait_for_ready_callbacks(timeout_sec=0)
             except TimeoutException:
                 return
+            except InvalidHandle:  # another thread has destroyed what rclpy was about to look at
+                break
             handler()
             error = handler.exception()
             if error is not None:

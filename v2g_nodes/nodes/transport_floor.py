@@ -11,7 +11,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ PROCESSES_MAX = 32  # participants of one host that see each other under plain L
 READY_LIMIT_S = 30.0
 ANSWER_LIMIT_S = 15.0  # beyond the time of the measurement
 WARM_UP_S = 0.3
+LOOK_S = 0.2  # pause between two looks at whether to stop
 END_LIMIT_S = 4.0  # a probe's own alarm is at 3 s
 PROBE = ("-m", "v2g_nodes.nodes.transport_probe")
 
@@ -60,21 +61,25 @@ class TransportFloor:
     unfinished_bursts: int
 
 
-def measure_transport(modules: int, processes: int, seconds: float = 1.0) -> TransportFloor:
+def measure_transport(
+    modules: int, processes: int, seconds: float = 1.0, stopped: Callable[[], bool] = lambda: False
+) -> TransportFloor:
     """Measure the floors of this machine now: first the ring, then the tickers.
 
     Args:
         modules: on the ring, 2..64.
         processes: to spread them over, 1..modules and at most 32.
         seconds: time for each of the two; half of it for each part (see `RingProbe`, `run_ticker`).
+        stopped: whether a stop was asked for; looked at several times a second.
 
     Raises:
+        KeyboardInterrupt: a stop was asked for.
         InputError: a number is out of range.
         StartupError: a probe did not start, connect or answer.
     """
     _check(modules, processes, seconds)
-    ring = _measure("ring", _ring_tasks(modules, processes), seconds)
-    tickers = _measure("ticker", [{}] * modules, seconds)
+    ring = _measure("ring", _ring_tasks(modules, processes), seconds, stopped)
+    tickers = _measure("ticker", [{}] * modules, seconds, stopped)
     rounds, hops = _joined(ring, "round_ms"), _joined(ring, "hop_ms")
     real_time = _joined(tickers, "lateness_real_time_ms")
     return TransportFloor(
@@ -118,7 +123,9 @@ def _joined(answers: Iterable[dict[str, Any]], key: str) -> list[float]:
     return [value for answer in answers for value in answer.get(key, ())]
 
 
-def _measure(kind: str, tasks: Sequence[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
+def _measure(
+    kind: str, tasks: Sequence[dict[str, Any]], seconds: float, stopped: Callable[[], bool]
+) -> list[dict[str, Any]]:
     environment = {**os.environ, **loopback_environment(os.environ)}
     with ExitStack() as stack:
         probes = [stack.enter_context(_Probe(kind, environment)) for _ in tasks]
@@ -126,11 +133,11 @@ def _measure(kind: str, tasks: Sequence[dict[str, Any]], seconds: float) -> list
         for probe, task in zip(probes, tasks, strict=True):
             if task:
                 probe.tell(task)
-        _collect(probes, READY_LIMIT_S)
+        _collect(probes, READY_LIMIT_S, stopped)
         start_ns = time.monotonic_ns() + int(WARM_UP_S * 1e9)
         for probe in probes:
             probe.tell({"start_ns": start_ns, "end_ns": start_ns + int(seconds * 1e9)})
-        return _collect(probes, seconds + ANSWER_LIMIT_S)
+        return _collect(probes, seconds + ANSWER_LIMIT_S, stopped)
 
 
 def _dismiss(probes: Iterable[_Probe]) -> None:
@@ -201,7 +208,7 @@ class _Probe:
         return answer
 
 
-def _collect(probes: Sequence[_Probe], limit_s: float) -> list[dict[str, Any]]:
+def _collect(probes: Sequence[_Probe], limit_s: float, stopped: Callable[[], bool]) -> list[dict[str, Any]]:
     """One answer of each probe, in their order."""
     answers: dict[int, dict[str, Any]] = {}
     deadline_s = time.monotonic() + limit_s
@@ -213,7 +220,9 @@ def _collect(probes: Sequence[_Probe], limit_s: float) -> list[dict[str, Any]]:
             if rest_s <= 0:
                 silent = len(probes) - len(answers)
                 raise StartupError(f"{silent} of {len(probes)} transport probes silent for {limit_s:g} s")
-            for key, _ in selector.select(rest_s):
+            if stopped():
+                raise KeyboardInterrupt
+            for key, _ in selector.select(min(rest_s, LOOK_S)):
                 answer = probes[key.data].answer()
                 if answer is not None:
                     answers[key.data] = answer
