@@ -274,3 +274,14 @@ def test_restart_forgets_all_rounds() -> None:
     posted = member.post([1], 0, 0)
     assert (posted.round, posted.bracket, posted.values_previous) == (0, 3, ())
     assert member.complete() is None
+
+
+def test_frames_from_far_ahead_and_rounds_gone_by_are_forgotten() -> None:
+    exchange = Exchange(1, (2,), EPOCH, MEMBERSHIP, RESEND_NS)
+    for k in range(100):
+        exchange.post((k,), 0, 0)
+        for round_ in (k, k + 1, k + 2, 65535):
+            exchange.take(Frame(2, EPOCH, MEMBERSHIP, round_, 0, 0, (round_,)))
+        assert exchange.complete() == [(k,)]
+        assert max(round_ for _, round_ in exchange._received) == k + 1
+        assert len(exchange._received) <= 12

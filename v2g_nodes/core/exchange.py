@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from v2g_nodes.core.types import EpochId, Frame
 
 INT16_MIN, INT16_MAX = -32768, 32767
+KEPT_ROUNDS = 8  # of each neighbour; then those that are over are forgotten
 
 
 class Exchange:
@@ -40,17 +41,13 @@ class Exchange:
     def restart(self, bracket: int) -> None:
         """Forget all rounds and begin again under another price grid."""
         self.bracket = bracket
+        self.round = -1  # of the last posted frame
         self.finished = False
         self.resends = 0
         self._frame: Frame | None = None
         self._sent_ns = 0
         self._answer = False
         self._received: dict[tuple[int, int], tuple[int, ...]] = {}
-
-    @property
-    def round(self) -> int:
-        """Round of the last posted frame, -1 before the first."""
-        return self._frame.round if self._frame else -1
 
     def addressed(self, frame: Frame) -> bool:
         """Whether a frame is a neighbour's of this epoch and group (its bracket may differ)."""
@@ -59,7 +56,12 @@ class Exchange:
         )
 
     def take(self, frame: Frame) -> None:
-        """Store an addressed frame of the same bracket; notice who is behind."""
+        """Store an addressed frame of the same bracket; notice who is behind.
+
+        A working neighbour is one round ahead at the most; frames from further on are forgotten.
+        """
+        if frame.round > self.round + 1:
+            return
         if frame.round < self.round + self.finished:
             self._answer = True
         self._received[frame.sender, frame.round] = frame.values
@@ -72,11 +74,12 @@ class Exchange:
         words = tuple(values)
         if min(words) < INT16_MIN or max(words) > INT16_MAX:
             words = tuple(min(max(value, INT16_MIN), INT16_MAX) for value in words)
+        self.round += 1
         self._frame = Frame(
             sender=self._module_id,
             epoch=self._epoch,
             membership=self._membership,
-            round=self.round + 1,
+            round=self.round,
             bracket=self.bracket,
             exponent=exponent,
             values=words,
@@ -85,9 +88,8 @@ class Exchange:
         )
         self._sent_ns = now_ns
         self._answer = False
-        behind = [key for key in self._received if key[1] < self.round]
-        for key in behind:
-            del self._received[key]
+        if len(self._received) > KEPT_ROUNDS * len(self._neighbours):
+            self._received = {key: words for key, words in self._received.items() if key[1] >= self.round}
         return self._frame
 
     def complete(self) -> list[tuple[int, ...]] | None:
