@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from v2g_nodes.core.averaging.average import Average, AveragingPlan
 from v2g_nodes.core.averaging.finite_time import leja_order
-from v2g_nodes.core.averaging.metropolis import metropolis_row
 from v2g_nodes.core.averaging.plans import AVERAGINGS, averaging_plan
 from v2g_nodes.core.errors import GraphError, InputError
 from v2g_nodes.core.graph import (
@@ -23,6 +22,7 @@ from v2g_nodes.core.graph import (
     build_edges,
     diameter,
     laplacian_spectrum,
+    metropolis_row,
     metropolis_weights,
     second_eigenvalue,
 )

@@ -124,3 +124,12 @@ def test_freshness_parameters_out_of_range_are_refused(arguments: tuple[int, ...
 def test_negative_tie_is_refused() -> None:
     with pytest.raises(InputError, match="tie_ns is -1"):
         SourceChoice(1, tie_ns=-1)
+
+
+def test_a_message_is_followed_if_it_counts_and_comes_from_the_chosen_source() -> None:
+    choice = SourceChoice(1000, 100)
+    assert choice.follows(2, 1, 0)
+    assert not choice.follows(2, 1, 10)  # repeated
+    assert choice.follows(1, 1, 20)  # as fresh, lower id
+    assert not choice.follows(2, 2, 30)  # counts, but the other one is chosen
+    assert choice.follows(2, 3, 900)  # the other one has aged

@@ -76,7 +76,7 @@ class Instance:
     @property
     def rating_kw(self) -> float:
         """Sum of the ratings [kW]."""
-        return sum(self.group.rating_kw.values())
+        return self.group.total_rating_kw
 
     def quality(self, powers_kw: Sequence[float]) -> tuple[float, float]:
         """Gap to the optimum of the same sum, and balance error as a share of the rating.

@@ -116,7 +116,7 @@ class Droop:
         start = applied_kw if math.isfinite(applied_kw) else self._output_kw
         reach = self._ramp * max(dt_s, 0.0)
         ramped = min(max(0.0, start - reach), start + reach)
-        self.reset(min(max(ramped, limits.low_kw), limits.high_kw))
+        self.reset(limits.clip(ramped))
         return self._output_kw
 
 

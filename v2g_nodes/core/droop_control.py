@@ -85,4 +85,4 @@ class DroopControl:
         power_kw = self._law.update(base_kw, inputs.frequency_hz, inputs.limits, inputs.applied_kw, inputs.dt_s)
         if power_kw > inputs.due_kw:
             power_kw = max(inputs.due_kw, min(power_kw, inputs.applied_kw - self._ramp * inputs.dt_s))
-        return min(max(power_kw, inputs.limits.low_kw), inputs.limits.high_kw)
+        return inputs.limits.clip(power_kw)

@@ -126,6 +126,13 @@ class SourceChoice:
             self._sources[source_id] = Freshness(self._max_age_ns, self._bits)
         return self._sources[source_id].accept(sequence, now_ns)
 
+    def follows(self, source_id: int, sequence: int, now_ns: int) -> bool:
+        """Take in a valid message, as `accept`; whether it comes from the source to listen to at this moment."""
+        if not self.accept(source_id, sequence, now_ns):
+            return False
+        best = self.best(now_ns)
+        return best is not None and best.source_id == source_id
+
     def best(self, now_ns: int) -> Choice | None:
         """The source to listen to at this moment; None when none is fresh."""
         ages = {

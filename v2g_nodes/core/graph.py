@@ -133,6 +133,13 @@ def _tree_from(root: int, neighbours: Adjacency) -> Edges:
     return normalise(parents.items())
 
 
+def metropolis_row(neighbours: Adjacency, member: int) -> tuple[float, tuple[float, ...]]:
+    """A member's own weight, and its neighbours' in the order of `neighbours[member]`."""
+    degree = len(neighbours[member])
+    row = tuple(1.0 / (1 + max(degree, len(neighbours[j]))) for j in neighbours[member])
+    return 1.0 - sum(row), row
+
+
 def metropolis_weights(neighbours: Adjacency) -> FloatArray:
     """Doubly stochastic weights w_ij = 1 / (1 + max(d_i, d_j)) on edges, the rest on the diagonal.
 
@@ -143,8 +150,7 @@ def metropolis_weights(neighbours: Adjacency) -> FloatArray:
     index = {k: row for row, k in enumerate(ids)}
     weights = np.zeros((len(ids), len(ids)))
     for k in ids:
-        for j in neighbours[k]:
-            weights[index[k], index[j]] = 1.0 / (1 + max(len(neighbours[k]), len(neighbours[j])))
+        weights[index[k], [index[j] for j in neighbours[k]]] = metropolis_row(neighbours, k)[1]
     np.fill_diagonal(weights, 1.0 - weights.sum(axis=1))
     return weights
 

@@ -78,10 +78,7 @@ class DroopNode(ManagedNode[DroopParameters]):
         if problem:
             self.get_logger().warning(f"grid signal refused: {problem}", throttle_duration_sec=1.0)
             return
-        if not self._sources.accept(message.source_id, message.sequence, now_ns):
-            return
-        best = self._sources.best(now_ns)
-        if best is not None and best.source_id == message.source_id:
+        if self._sources.follows(message.source_id, message.sequence, now_ns):
             self._control.set_frequency(message.frequency_hz, self._module.law_s())
             self._arrival_ns = info["source_timestamp"]
             self._ticker.wake()

@@ -200,10 +200,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         if problem:
             self.get_logger().warning(f"grid signal refused: {problem}", throttle_duration_sec=1.0)
             return
-        if not self._sources.accept(message.source_id, message.sequence, now_ns):
-            return
-        best = self._sources.best(now_ns)
-        if best is None or best.source_id != message.source_id or self._plan is None:
+        if not self._sources.follows(message.source_id, message.sequence, now_ns) or self._plan is None:
             return
         base_kw, capacity_kw = self._plan.at(message.time_of_day_s)
         limit = None if math.isnan(self.p.import_limit_kw) else self.p.import_limit_kw

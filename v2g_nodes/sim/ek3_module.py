@@ -208,7 +208,7 @@ class Ek3Plant:
         if not low - slack_kw <= setpoint_kw <= high + slack_kw:
             broken.add(f"power {self._limit_reason()}")
         # a step that a true limit forces is no fault of the command: count from the edge of the limits
-        wanted_kw, from_kw = (min(max(x, now.low_kw), now.high_kw) for x in (setpoint_kw, state.reference_kw))
+        wanted_kw, from_kw = map(now.clip, (setpoint_kw, state.reference_kw))
         if abs(wanted_kw - from_kw) > state.ramp_budget_kw * (1.0 + RAMP_TOLERANCE) + 1e-9:
             broken.add("ramp")
         if abs(setpoint_kw) > PEAK_OVER_RATING * hardware.p_max_kw + slack_kw:
@@ -234,13 +234,13 @@ class Ek3Plant:
         reach_kw = min(most_kw, state.ramp_budget_kw)
         change_kw = min(max(wanted_kw - state.reference_kw, -reach_kw), reach_kw)
         state.ramp_budget_kw -= abs(change_kw)
-        state.reference_kw = min(max(state.reference_kw + change_kw, now.low_kw), now.high_kw)
+        state.reference_kw = now.clip(state.reference_kw + change_kw)
 
     def _integrate(self, dt_s: float) -> None:
         """Power follows the reference, charge and junction follow the power."""
         state, hardware = self._state, self.hardware
         now = self._true_limits()
-        state.reference_kw = min(max(state.reference_kw, now.low_kw), now.high_kw)
+        state.reference_kw = now.clip(state.reference_kw)
         before_kw = state.power_kw
         decay = math.exp(-dt_s / hardware.actuator_lag_s) if hardware.actuator_lag_s > 0.0 else 0.0
         state.power_kw = state.reference_kw + (before_kw - state.reference_kw) * decay

@@ -23,8 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from v2g_nodes.core.averaging.linear import LinearPlan
-from v2g_nodes.core.averaging.metropolis import metropolis_row
-from v2g_nodes.core.graph import Adjacency, diameter, metropolis_weights
+from v2g_nodes.core.graph import Adjacency, diameter, metropolis_row, metropolis_weights
 
 NARROWEST = 1e-12  # half width where all eigenvalues are one, as on a complete graph; above the rounding in them
 

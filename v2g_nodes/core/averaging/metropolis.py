@@ -18,14 +18,7 @@ from __future__ import annotations
 import math
 
 from v2g_nodes.core.averaging.linear import LinearPlan
-from v2g_nodes.core.graph import Adjacency, diameter, metropolis_weights, second_eigenvalue
-
-
-def metropolis_row(neighbours: Adjacency, member: int) -> tuple[float, tuple[float, ...]]:
-    """A member's own weight, and its neighbours' in the order of `neighbours[member]`."""
-    degree = len(neighbours[member])
-    row = tuple(1.0 / (1 + max(degree, len(neighbours[j]))) for j in neighbours[member])
-    return 1.0 - sum(row), row
+from v2g_nodes.core.graph import Adjacency, diameter, metropolis_row, metropolis_weights, second_eigenvalue
 
 
 def metropolis_plan(neighbours: Adjacency, tolerance: float) -> LinearPlan:

@@ -31,6 +31,11 @@ class Group:
     rating_kw: Mapping[int, float]
     fingerprint: int
 
+    @property
+    def total_rating_kw(self) -> float:
+        """Sum of the members' ratings [kW]."""
+        return sum(self.rating_kw[k] for k in self.members)
+
 
 @dataclass(frozen=True)
 class LocalProblem:

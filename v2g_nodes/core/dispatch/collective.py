@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Sequence
+from functools import lru_cache
 
 from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.dispatch.lockstep import Words
@@ -36,7 +37,7 @@ class Collective:
         self._member = member
         self._places = [links.index(k) for k in plan.neighbours[member]]
         self.rounds = plan.rounds
-        if plan.rounds < diameter(plan.neighbours):
+        if plan.rounds < _width(tuple(plan.neighbours.items())):
             raise ValueError(f"plan has {plan.rounds} rounds, allowed from the diameter, or the largest is not known")
 
     def means(
@@ -59,6 +60,12 @@ class Collective:
             largest = max([largest, *(one[2] for one in numbers)])
             average.advance([(number(one[0]), number(one[1])) for one in numbers])
         return average.mean, largest
+
+
+@lru_cache(maxsize=64)
+def _width(neighbours: tuple[tuple[int, tuple[int, ...]], ...]) -> int:
+    """Diameter of the links used; an agent is made for every epoch, the links stay."""
+    return diameter(dict(neighbours))
 
 
 def saturate_float32(value: float) -> float:

@@ -34,11 +34,9 @@ class IterativeAgent(LockstepAgent):
         self, problem: LocalProblem, group: Group, plan: AveragingPlan, resend_ns: int, links: Sequence[int] = ()
     ) -> None:
         links = links or plan.neighbours[problem.module_id]
-        self._collective = Collective(plan, problem.module_id, links)
-        members = len(group.members)
-        rating_kw = sum(group.rating_kw[k] for k in group.members)
-        self._weight = PROXIMAL_SHARE * problem.price_span_eur_per_kwh * members / rating_kw
         super().__init__(problem, group, links, resend_ns)
+        self._collective = Collective(plan, problem.module_id, links)
+        self._weight = PROXIMAL_SHARE * problem.price_span_eur_per_kwh * self._members / self._rating_kw
 
     def _plausible(self, frame: Frame) -> bool:
         return all(plausible(words) for words in (frame.values, frame.values_previous) if words)

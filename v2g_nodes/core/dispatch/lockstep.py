@@ -42,7 +42,7 @@ class Result:
 class LockstepAgent:
     """One module's side of one epoch; see core/dispatch/agent.py for `step` and `agreement`.
 
-    An algorithm is a subclass with its recursion in `_rounds`.
+    An algorithm is a subclass with its recursion in `_rounds`, which begins to run with the first step.
 
     Args:
         problem: own part of the allocation.
@@ -62,7 +62,7 @@ class LockstepAgent:
     ) -> None:
         self._problem = problem
         self._members = len(group.members)
-        self._rating_kw = sum(group.rating_kw[k] for k in group.members)
+        self._rating_kw = group.total_rating_kw
         self._exchange = Exchange(problem.module_id, links, problem.epoch, group.fingerprint, resend_ns)
         self._agreement: Agreement | None = None
         self.warm_start: WarmStart | None = None

@@ -30,14 +30,21 @@ from collections.abc import Generator
 from functools import lru_cache
 
 from v2g_nodes.core.averaging.average import AveragingPlan
-from v2g_nodes.core.averaging.metropolis import metropolis_row
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.collective import Collective, pack, saturate_float32, unpack
 from v2g_nodes.core.dispatch.iterative import BALANCE_SHARE, IterativeAgent
 from v2g_nodes.core.dispatch.lockstep import Result, Rounds, Words
 from v2g_nodes.core.dispatch.price_grid import WarmStart
-from v2g_nodes.core.graph import Edges, adjacency, diameter, metropolis_weights, second_eigenvalue
+from v2g_nodes.core.graph import (
+    Adjacency,
+    Edges,
+    adjacency,
+    diameter,
+    metropolis_row,
+    metropolis_weights,
+    second_eigenvalue,
+)
 
 ITERATIONS_MAX = 20_000  # then the algorithm ends with what it has
 
@@ -53,14 +60,13 @@ class PriceTrackingAgent(IterativeAgent):
     """
 
     def __init__(self, problem: LocalProblem, group: Group, plan: AveragingPlan | None, resend_ns: int) -> None:
-        neighbours = adjacency(group.members, group.edges)
+        neighbours, width, mixing = _graph(group.members, group.edges)
         links = neighbours[problem.module_id]
-        self._own_weight, self._weights = metropolis_row(neighbours, problem.module_id)
-        self._width = max(1, diameter(neighbours))
-        self._inner = Collective(plan, problem.module_id, links) if plan else None
-        mixing = 0.0 if plan else _second_eigenvalue(group.members, group.edges)
         super().__init__(problem, group, averaging_plan("exact", group.members, group.edges), resend_ns, links)
-        self._beta = self._weight * (1.0 - mixing)
+        self._own_weight, self._weights = metropolis_row(neighbours, problem.module_id)
+        self._width = max(1, width)
+        self._inner = Collective(plan, problem.module_id, links) if plan else None
+        self._beta = self._weight * (1.0 - (0.0 if plan else mixing))
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         supply, rho = self._problem.supply, self._weight
@@ -96,14 +102,16 @@ class PriceTrackingAgent(IterativeAgent):
         """One round: price and mismatch mixed with the neighbours', largest difference of prices, largest residual."""
         received = yield pack(*offered, worst), 0
         numbers = [unpack(words) for words in received]
-        mixed = [
-            self._own_weight * own + sum(w * theirs for w, theirs in zip(self._weights, column, strict=True))
-            for own, column in zip(offered, list(zip(*numbers, strict=True))[:2] or ((), ()), strict=True)
-        ]
+        mixed_price, mixed_kw = (
+            self._own_weight * own + sum(w * number[place] for w, number in zip(self._weights, numbers, strict=True))
+            for place, own in enumerate(offered)
+        )
         apart = max((abs(number[0] - offered[0]) for number in numbers), default=0.0)
-        return (mixed[0], mixed[1]), apart, max([worst, *(number[2] for number in numbers)])
+        return (mixed_price, mixed_kw), apart, max([worst, *(number[2] for number in numbers)])
 
 
 @lru_cache(maxsize=64)
-def _second_eigenvalue(members: tuple[int, ...], edges: Edges) -> float:
-    return second_eigenvalue(metropolis_weights(adjacency(members, edges)))
+def _graph(members: tuple[int, ...], edges: Edges) -> tuple[Adjacency, int, float]:
+    """Neighbours, diameter and second eigenvalue of the Metropolis weights; an agent is made for every epoch."""
+    neighbours = adjacency(members, edges)
+    return neighbours, diameter(neighbours), second_eigenvalue(metropolis_weights(neighbours))

@@ -71,8 +71,8 @@ class SupplyCurveAgent(LockstepAgent):
         self._offset = (1 + group.members.index(problem.module_id)) * _GOLDEN % 1.0
         self._plan = sum_plan(group.members, group.edges)
         self._warm = warm
-        rating_kw = sum(group.rating_kw[k] for k in group.members)
-        grid = warm_prices(warm, problem.price_span_eur_per_kwh, problem.target_kw, rating_kw) if warm else None
+        span, target_kw = problem.price_span_eur_per_kwh, problem.target_kw
+        grid = warm_prices(warm, span, target_kw, group.total_rating_kw) if warm else None
         self._warm_grid: Curve = grid or ()
         links = self._plan.neighbours[problem.module_id]
         super().__init__(problem, group, links, resend_ns, warm if grid and not cold else None)
