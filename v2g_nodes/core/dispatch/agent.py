@@ -48,6 +48,8 @@ class LocalProblem:
         epoch: which agreement.
         target_kw: what the group owes in total [kW], the same at every member.
         price_span_eur_per_kwh: cold price range is [-span, span]; covers every marginal cost inside the boxes.
+        start_eur_per_kwh: price to start from: the last one agreed on or, for who has just joined, that of its
+            neighbours; None = nothing known. May differ between members.
     """
 
     module_id: int
@@ -56,6 +58,7 @@ class LocalProblem:
     epoch: EpochId
     target_kw: float
     price_span_eur_per_kwh: float
+    start_eur_per_kwh: float | None = None
 
 
 class Agent(Protocol):
