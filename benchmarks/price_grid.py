@@ -22,8 +22,8 @@ from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.dispatch.reference import dispatch_gap
 from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
+from v2g_nodes.core.epoch_start import moved
 from v2g_nodes.core.graph import adjacency, build_edges
-from v2g_nodes.core.optimizer import MOVED_SHARE
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.types import Agreement, Box, EpochId, FloatArray
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
@@ -88,17 +88,12 @@ class RandomStation:
         """Play one epoch; a module that no longer does what it agreed to last begins cold, as in core/optimizer.py."""
         agents = {}
         for k, cost, box in zip(self._group.members, self.costs, self.boxes, strict=True):
-            problem = LocalProblem(
-                k, box, BoxedCost(cost, box), EpochId(sequence, 0, 1), target_kw, self.span
-            )
-            cold = bool(last) and self._moved(k - 1, last[k - 1])
+            supply = BoxedCost(cost, box)
+            problem = LocalProblem(k, box, supply, EpochId(sequence, 0, 1), target_kw, self.span)
+            cold = bool(last) and moved(supply, last[k - 1], float(self.rating_kw[k - 1]))
             agents[k] = SupplyCurveAgent(problem, self._group, warm, resend_ns=1, cold=cold)
         play_epoch(agents, LossyNetwork(adjacency(self._group.members, self._group.edges)))
         return [a.agreement for a in agents.values() if a.agreement], agents[1].warm_start
-
-    def _moved(self, place: int, last: Agreement) -> bool:
-        power = self.costs[place].response(np.array([last.lambda_eur_per_kwh]), self.boxes[place])
-        return abs(float(power[0]) - last.power_kw) > MOVED_SHARE * float(self.rating_kw[place])
 
     def gap(self, agreements: Sequence[Agreement]) -> float:
         return dispatch_gap(self.costs, self.boxes, [a.power_kw for a in agreements])

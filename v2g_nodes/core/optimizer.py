@@ -12,19 +12,18 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.dispatch.methods import build_agent
 from v2g_nodes.core.dispatch.price_grid import WarmStart
+from v2g_nodes.core.epoch_start import forced_cold, moved
 from v2g_nodes.core.graph import Edges
 from v2g_nodes.core.membership import LinkReport, Membership
 from v2g_nodes.core.supply import Supply
+from v2g_nodes.core.target import island_target_kw
 from v2g_nodes.core.types import Agreement, Box, EpochId, Frame
 
 NO_EPOCH = EpochId(0, 0, 0)
-MOVED_SHARE = 0.1  # of the rating; from 0.05 to 0.2 the gaps of warm epochs are the same (benchmarks/price_grid.py)
 # While views differ a report more goes out at a time for each so many modules known; a subscriber keeps ten.
 KNOWN_PER_REPORT, REPORTS_AT_A_TIME = 4, 8
 
@@ -222,11 +221,7 @@ class ModuleOptimizer:
         """What this module's island owes of the target, by the island rule [kW]."""
         members = self.membership.group.members
         present = self.membership.present.union(members)
-        island_w, present_w = (sum(self._rating_w[k] for k in ids) for ids in (members, present))
-        if self._settings.island_rule == "nameplate_share":
-            return self.target_kw * island_w / present_w
-        owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in members)
-        return self.target_kw if owns else 0.0
+        return island_target_kw(self.target_kw, members, present, self._rating_w, self._settings.island_rule)
 
     def _usable(self, frame: Frame, now_ns: int) -> bool:
         """Count the sender as alive; keep a frame that only an agent to come can use."""
@@ -299,24 +294,13 @@ class ModuleOptimizer:
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
         self._tag = self._frame_tag()
         shown = replace(group, fingerprint=self._tag)
-        cold = self._forced_cold() or (warm is not None and self._moved(snapshot))
+        settings = self._settings
+        cold = forced_cold(self.epoch, settings.cold_every, settings.epoch_period_s) or (
+            warm is not None
+            and moved(snapshot.supply, self.agreement, settings.rating_kw[settings.module_id])
+        )
         self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
         self._frozen = (group, snapshot, warm, now_ns)
-
-    def _forced_cold(self) -> bool:
-        period = int(self.epoch.signal_sequence / (10 * self._settings.epoch_period_s))
-        return self._settings.cold_every > 0 and period % self._settings.cold_every == 0
-
-    def _moved(self, snapshot: Snapshot) -> bool:
-        """Whether the module no longer does at the last price what it agreed to: the last curve misleads the group.
-
-        A vehicle has come or gone, or has to charge. The group notices that one begins cold and follows.
-        """
-        if self.agreement is None:
-            return False
-        at_last_price = float(snapshot.supply.response(np.array([self.agreement.lambda_eur_per_kwh]))[0])
-        rating_kw = self._settings.rating_kw[self._settings.module_id]
-        return abs(at_last_price - self.agreement.power_kw) > MOVED_SHARE * rating_kw
 
     def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
         agent = self._agent

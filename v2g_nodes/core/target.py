@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -45,6 +46,26 @@ def target_kw(
         check_range("import_limit_kw", import_limit_kw, 0.0, math.inf, "kW")
         shaving = min(0.0, planned - (site_load_kw - import_limit_kw))
     return to_float32(planned - shaving)
+
+
+def island_target_kw(
+    target_kw: float, members: Collection[int], present: Collection[int], rating_w: Mapping[int, int], rule: str
+) -> float:
+    """What an island owes of the target [kW].
+
+    Args:
+        target_kw: of the station [kW].
+        members: modules of the island.
+        present: modules that have not politely left, the members among them.
+        rating_w: ratings by id, whole numbers so that every member adds up to the same [W].
+        rule: majority = the island with more than half of the rating present owes all, others nothing, the lowest id
+            decides a tie; nameplate_share = each owes its share of the rating.
+    """
+    island_w, present_w = (sum(rating_w[k] for k in ids) for ids in (members, present))
+    if rule == "nameplate_share":
+        return target_kw * island_w / present_w
+    owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in members)
+    return target_kw if owns else 0.0
 
 
 def to_float32(value: float) -> float:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from v2g_nodes.core.battery import VehicleState
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.methods import METHODS
+from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
-from v2g_nodes.core.limits import ModuleRating, energy_room, feasible_box
+from v2g_nodes.core.limits import ModuleRating
 from v2g_nodes.core.optimizer import (
     Decision,
     ModuleOptimizer,
@@ -104,7 +105,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             raise InputError(f"algorithm is {p.algorithm!r}, allowed {', '.join(METHODS)}")
         names = CostParameters.__dataclass_fields__
         self._cost = CostParameters(**{name: getattr(p, name) for name in names})
-        self._rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
+        rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
+        self._offer = OfferRule(rating, self._cost, p.headroom_kw, p.epoch_period_s)
         if len(p.edges_flat) % 2 or len(p.module_ids) != len(p.ratings_kw):
             raise InputError(f"edges_flat has {len(p.edges_flat)} entries, module_ids {len(p.module_ids)}, ratings_kw "
                              f"{len(p.ratings_kw)}, allowed are pairs of ends and one rating for each id")
@@ -249,13 +251,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             departure_s=None,
             energy_due_kwh=0.0,
         )
-        box = feasible_box(
-            hard, applied.setpoint_kw, self.p.ramp_kw_per_s, self.p.epoch_period_s, self.p.headroom_kw,
-            energy_room(self._rating, soc, vehicle),
-        )
-        cost = LocalCost(self._cost, soc, status.temperature_c)
+        supply = self._offer.freeze(hard, applied.setpoint_kw, soc, status.temperature_c, vehicle)
         detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
-        return Snapshot(box, BoxedCost(cost, box), detail)
+        return Snapshot(supply.box, supply, detail)
 
     def _send(self, outbox: Outbox) -> None:
         for frame in outbox.frames:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from v2g_nodes.core.epoch_start import SEQUENCES_PER_S
 from v2g_nodes.core.graph import Edge, Edges, adjacency, hops_from
 from v2g_nodes.core.optimizer import (
     NO_EPOCH,
@@ -30,7 +31,6 @@ TICK_NS = 1_000_000
 TICKS_PER_S = 1_000_000_000 // TICK_NS
 TIMER_TICKS = 10  # an optimizer that hears nothing is stepped so often
 LATENCY_TICKS = (1, 2, 3)
-SEQUENCES_PER_S = 10  # signal time counts tenths of a second (core/types.py EpochId)
 BALANCE_SHARE = 1e-3  # of the rating; agreed powers may miss the clipped target by so much
 KEPT_AGREEMENTS = 2000
 

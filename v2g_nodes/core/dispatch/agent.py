@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from v2g_nodes.core.supply import Supply
@@ -31,7 +32,7 @@ class Group:
     rating_kw: Mapping[int, float]
     fingerprint: int
 
-    @property
+    @cached_property
     def total_rating_kw(self) -> float:
         """Sum of the members' ratings [kW]."""
         return sum(self.rating_kw[k] for k in self.members)
