@@ -21,8 +21,9 @@ from v2g_nodes.core.optimizer import (
     Snapshot,
 )
 from v2g_nodes.core.types import Box, EpochId, Frame
-from v2g_nodes.sim.churn import Churn, SlopingSupply
+from v2g_nodes.sim.churn import Churn
 from v2g_nodes.sim.random_graph import random_edges
+from v2g_nodes.sim.sloping import SlopingSupply
 
 RATING_KW = 3.3
 SILENCE_S = 0.5
@@ -450,7 +451,8 @@ def test_an_epoch_costs_little() -> None:
 
 
 def snapshot(kw: float = 2.5) -> Snapshot:
-    return Snapshot(Box(-kw, kw), SlopingSupply(5.0, kw), "detail")
+    box = Box(-kw, kw)
+    return Snapshot(box, SlopingSupply(5.0, box), "detail")
 
 
 EPOCH = EpochId(1000, 1, 1)

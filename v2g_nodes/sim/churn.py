@@ -1,18 +1,15 @@
-"""Optimizers on a network where modules die, return and leave, links break, and messages get lost.
+"""Optimizers on a network where modules die, stop, return and leave, links break, and messages get lost.
 
-Simulated time goes on in ticks of a millisecond; a message takes one to three of them, so messages overtake each
-other. Everything follows from the seed. What must never happen is checked as it goes: two decisions of one epoch and
-group that differ about the price, powers of a whole group that miss its target.
+Simulated time goes on in ticks of a millisecond. An optimizer is stepped when something has arrived for it and, like
+in its node, every 25 ms. What must never happen is checked as it goes (sim/churn_watch.py).
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from v2g_nodes.core.epoch_start import SEQUENCES_PER_S
 from v2g_nodes.core.graph import Edge, Edges, adjacency, hops_from
@@ -23,60 +20,18 @@ from v2g_nodes.core.optimizer import (
     NeighborReport,
     OptimizerSettings,
     Outbox,
-    Snapshot,
 )
-from v2g_nodes.core.types import Box, EpochId, FloatArray, Frame
+from v2g_nodes.core.target import to_float32
+from v2g_nodes.core.types import EpochId, Frame
+from v2g_nodes.sim.churn_links import TICK_NS, ChurnLinks
+from v2g_nodes.sim.churn_watch import ChurnWatch
+from v2g_nodes.sim.sloping import Freeze, sloping_snapshot
 
-TICK_NS = 1_000_000
 TICKS_PER_S = 1_000_000_000 // TICK_NS
-TIMER_TICKS = 10  # an optimizer that hears nothing is stepped so often
-LATENCY_TICKS = (1, 2, 3)
-BALANCE_SHARE = 1e-3  # of the rating; agreed powers may miss the clipped target by so much
-KEPT_AGREEMENTS = 2000
+TIMER_TICKS = 25  # an optimizer that hears nothing is stepped so often, as in nodes/optimizer_node.py
+QUEUE = 10  # messages of one kind and neighbour that wait for a module which is stopped (nodes/streams.py)
 
-Freeze = Callable[[int], Snapshot]
-Named = tuple[EpochId, int, tuple[int, ...], Edges]  # one agreement: epoch, fingerprint, members, links
-
-
-@dataclass(frozen=True)
-class SlopingSupply:
-    """A module whose power rises in proportion to the price, a Supply.
-
-    Args:
-        slope_kw: power per price [kW per EUR/kWh].
-        reach_kw: the box leaves so much on either side [kW].
-    """
-
-    slope_kw: float
-    reach_kw: float
-
-    def response(self, prices: FloatArray) -> FloatArray:
-        """See Supply."""
-        result: FloatArray = np.clip(self.slope_kw * prices, -self.reach_kw, self.reach_kw)
-        return result
-
-    def slope(self, price: float) -> float:
-        """See Supply."""
-        return self.slope_kw if abs(self.slope_kw * price) < self.reach_kw else 0.0
-
-    def proximal(self, price: float, weight: float) -> float:
-        """See Supply."""
-        return min(max(price / (1.0 / self.slope_kw + weight), -self.reach_kw), self.reach_kw)
-
-
-def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Freeze:
-    """Snapshots of modules with SlopingSupply, each with a slope of its own.
-
-    Args:
-        rating_kw: of each module [kW].
-        reach: share of the rating that the box leaves on either side.
-    """
-
-    def freeze(module_id: int) -> Snapshot:
-        kw = reach * rating_kw[module_id]
-        return Snapshot(Box(-kw, kw), SlopingSupply(kw * (2.0 + module_id % 7), kw))
-
-    return freeze
+Distort = Callable[[Outbox], Outbox]
 
 
 @dataclass
@@ -114,23 +69,23 @@ class Churn:
         self.edges = edges
         self.rating_kw = dict(rating_kw)
         self.random = random.Random(seed)
+        self.links = ChurnLinks(self.random, loss, burst_ms)
+        template = settings or OptimizerSettings(0, (), {}, price_span_eur_per_kwh=1.0)
+        self.settings = replace(template, edges=edges, rating_kw=self.rating_kw)
+        self.watch = ChurnWatch(self.settings)
         self.optimizers: dict[int, ModuleOptimizer] = {}
         self.absent: set[int] = set()
-        self.broken: set[Edge] = set()  # directed: (from, to)
+        self.stopped: set[int] = set()
+        self.distort: dict[int, Distort] = {}  # what becomes of what a module sends
         self.last: dict[int, tuple[float, Decision]] = {}
-        self.faults: list[str] = []
         self.sent: Counter[str] = Counter()
         self.tick = 0
         self.epoch: EpochId | None = None
         self._neighbours = adjacency(self.ids, edges)
-        self._loss = loss
-        # memory of a link's state over one tick (two-state Markov chain whose stay in the bad state is burst_ms)
-        self._memory = max(0.0, 1.0 - TICK_NS / 1e6 / (burst_ms * (1.0 - loss))) if burst_ms else 0.0
-        self._links: dict[Edge, tuple[int, bool]] = {}  # when a link was asked last, and whether it lost
+        self._timers = [tuple(k for k in self.ids if k % TIMER_TICKS == phase) for phase in range(TIMER_TICKS)]
         self._mail: dict[int, dict[int, Mail]] = {}
-        self._agreed: dict[Named, dict[int, tuple[ModuleOptimizer, Decision]]] = {}
+        self._waiting: dict[int, list[Mail]] = {}  # for modules that are stopped
         self._freeze = freeze or sloping_snapshot(rating_kw)
-        self._settings = settings or OptimizerSettings(0, (), {}, price_span_eur_per_kwh=1.0)
         for k in self.ids:
             self.start(k)
 
@@ -139,9 +94,16 @@ class Churn:
         """Simulated time [s]."""
         return self.tick / TICKS_PER_S
 
+    @property
+    def faults(self) -> list[str]:
+        """What should not have happened."""
+        return self.watch.faults
+
+    # ---- what happens to modules and links
+
     def start(self, module_id: int, life: int | None = None) -> None:
         """A module's optimizer starts with an empty memory; a life of None is drawn."""
-        settings = replace(self._settings, module_id=module_id, edges=self.edges, rating_kw=self.rating_kw)
+        settings = replace(self.settings, module_id=module_id)
         life = self.random.getrandbits(32) if life is None else life
         self.optimizers[module_id] = ModuleOptimizer(settings, life, lambda: self._freeze(module_id))
         self.absent.discard(module_id)
@@ -150,6 +112,23 @@ class Churn:
         """Silent death."""
         del self.optimizers[module_id]
         self.last.pop(module_id, None)
+        self.stopped.discard(module_id)
+        self._waiting.pop(module_id, None)
+        self.watch.gone(module_id, self.tick * TICK_NS)
+
+    def stop(self, module_id: int) -> None:
+        """The module's process is stopped (SIGSTOP): it does nothing until it goes on."""
+        self.stopped.add(module_id)
+        self.watch.gone(module_id, self.tick * TICK_NS)
+
+    def go_on(self, module_id: int) -> None:
+        """A stopped module goes on (SIGCONT); a timer may come before the newest of what has waited."""
+        self.stopped.discard(module_id)
+        self._inbox(self.tick + 1, module_id)
+        mail = _newest(self._waiting.pop(module_id, []))
+        inbox = self._inbox(self.tick + self.random.choice((1, 2)), module_id)
+        inbox.frames += mail.frames
+        inbox.reports += mail.reports
 
     def leave(self, module_id: int) -> None:
         """Polite leave: the optimizer runs on, its module is not available."""
@@ -162,26 +141,29 @@ class Churn:
     def cut(self, *edges: Edge, one_way: bool = False) -> None:
         """Break links; one way: only from the first to the second."""
         for a, b in edges:
-            self.broken |= {(a, b)} if one_way else {(a, b), (b, a)}
+            self.links.broken |= {(a, b)} if one_way else {(a, b), (b, a)}
 
     def heal(self, *edges: Edge) -> None:
         """Mend links, both ways."""
         for a, b in edges:
-            self.broken -= {(a, b), (b, a)}
+            self.links.broken -= {(a, b), (b, a)}
 
     def signal(self, target_kw: float, missed_by: Iterable[int] = ()) -> EpochId:
         """A new grid signal reaches all modules but some."""
         sequence = max(self.sequence, self.epoch.signal_sequence + 1 if self.epoch else 0)
         self.epoch = EpochId(sequence, 1, 1)
         for k, optimizer in self.optimizers.items():
-            if k not in missed_by:
-                optimizer.start_epoch(self.epoch, float(np.float32(target_kw)))
+            if k not in missed_by and k not in self.stopped:
+                optimizer.start_epoch(self.epoch, to_float32(target_kw))
+                self._inbox(self.tick + 1, k)
         return self.epoch
 
     @property
     def sequence(self) -> int:
         """Signal sequence of this instant."""
         return 1000 + round(SEQUENCES_PER_S * self.now_s)
+
+    # ---- time
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -207,8 +189,9 @@ class Churn:
 
     def islands(self) -> list[tuple[int, ...]]:
         """Modules that take part, in groups joined by links that work both ways."""
-        active = [k for k in self.ids if k in self.optimizers and k not in self.absent]
-        links = [e for e in self.edges if e not in self.broken and e[::-1] not in self.broken]
+        away, broken = self.absent | self.stopped, self.links.broken
+        active = [k for k in self.ids if k in self.optimizers and k not in away]
+        links = [e for e in self.edges if e not in broken and e[::-1] not in broken]
         reachable = adjacency(active, [(a, b) for a, b in links if a in active and b in active])
         return sorted({tuple(sorted(hops_from(k, reachable))) for k in active})
 
@@ -233,65 +216,58 @@ class Churn:
 
     def _run_tick(self) -> None:
         self.tick += 1
-        mail = self._mail.pop(self.tick, {})
-        for k in tuple(self.optimizers):
-            if k in mail or (self.tick + k) % TIMER_TICKS == 0:
-                inbox = mail.get(k) or Mail()
-                now_ns, limit = self.tick * TICK_NS, self.sequence + 2 * SEQUENCES_PER_S
-                outbox = self.optimizers[k].step(inbox.frames, inbox.reports, now_ns, k not in self.absent, limit)
-                self._send(k, outbox)
-                if outbox.decision:
-                    self.last[k] = (self.now_s, outbox.decision)
-                    self._check(k, outbox.decision)
+        mail = self._mail.pop(self.tick, None)
+        timers = self._timers[self.tick % TIMER_TICKS]
+        if mail:
+            for k in sorted({*mail, *timers}):
+                self._step(k, mail.get(k))
+        else:
+            for k in timers:
+                self._step(k, None)
+
+    def _step(self, module_id: int, mail: Mail | None) -> None:
+        optimizer = self.optimizers.get(module_id)
+        if optimizer is None:
+            return
+        if module_id in self.stopped:
+            if mail:
+                self._waiting.setdefault(module_id, []).append(mail)
+            return
+        now_ns, limit = self.tick * TICK_NS, self.sequence + 2 * SEQUENCES_PER_S
+        frames, reports = (mail.frames, mail.reports) if mail else ((), ())
+        outbox = optimizer.step(frames, reports, now_ns, module_id not in self.absent, limit)
+        if outbox.frames or outbox.reports:
+            distort = self.distort.get(module_id)
+            self._send(module_id, distort(outbox) if distort else outbox)
+        if outbox.decision:
+            self.last[module_id] = (self.now_s, outbox.decision)
+        self.watch.stepped(module_id, optimizer, outbox.decision, now_ns)
 
     def _send(self, sender: int, outbox: Outbox) -> None:
         self.sent["curve"] += len(outbox.frames)
         self.sent["neighbor_state"] += len(outbox.reports)
         for hearer in self._neighbours[sender]:
+            link = (sender, hearer)
             for frame in outbox.frames:
-                if inbox := self._reaches(sender, hearer):
-                    inbox.frames.append(frame)
+                if due := self.links.arrival(link, self.tick):
+                    self._inbox(due, hearer).frames.append(frame)
             for report in outbox.reports:
-                if inbox := self._reaches(sender, hearer):
-                    inbox.reports.append(report)
+                if due := self.links.arrival(link, self.tick):
+                    self._inbox(due, hearer).reports.append(report)
 
-    def _reaches(self, sender: int, hearer: int) -> Mail | None:
-        """The inbox in which the next message from one to the other arrives; None if it gets lost."""
-        link = (sender, hearer)
-        if link in self.broken or (self._loss and self._lost(link)):
-            return None
-        due = self._mail.setdefault(self.tick + self.random.choice(LATENCY_TICKS), {})
-        return due.setdefault(hearer, Mail())
-
-    def _lost(self, link: Edge) -> bool:
-        """Independent losses, or bursts after Gilbert and Elliott."""
-        tick, bad = self._links.get(link, (0, False))
-        remembered = self._memory ** (self.tick - tick) if self._memory else 0.0
-        bad = self.random.random() < self._loss + (bad - self._loss) * remembered
-        self._links[link] = (self.tick, bad)
-        return bad
-
-    def _check(self, module_id: int, decision: Decision) -> None:
-        group, agreement = decision.group, decision.agreement
-        known = self._agreed.setdefault((decision.epoch, group.fingerprint, group.members, group.edges), {})
-        what = f"{self.now_s:.3f} s, module {module_id}, {decision.epoch}, membership {group.fingerprint}:"
-        maker = self.optimizers[module_id]
-        if known.get(module_id, (None,))[0] is maker:
-            self.faults.append(f"{what} decided twice")
-        known[module_id] = (maker, decision)
-        decisions = [made for _, made in known.values()]
-        prices = {made.agreement.lambda_eur_per_kwh for made in decisions}
-        if len(prices) > 1:
-            self.faults.append(f"{what} prices {sorted(prices)}")
-        if len(decisions) == len(group.members):
-            low_kw, high_kw = (sum(end) for end in zip(*(_ends(made) for made in decisions), strict=True))
-            owed_kw = min(max(agreement.target_kw, low_kw), high_kw)
-            got_kw = sum(made.agreement.power_kw for made in decisions)
-            if abs(got_kw - owed_kw) > BALANCE_SHARE * sum(self.rating_kw.values()):
-                self.faults.append(f"{what} {got_kw:.4f} kW agreed, {owed_kw:.4f} kW owed")
-        while len(self._agreed) > KEPT_AGREEMENTS:
-            del self._agreed[next(iter(self._agreed))]
+    def _inbox(self, tick: int, hearer: int) -> Mail:
+        """What arrives at a module in a tick to come."""
+        due = self._mail.setdefault(tick, {})
+        return due.get(hearer) or due.setdefault(hearer, Mail())
 
 
-def _ends(decision: Decision) -> tuple[float, float]:
-    return decision.snapshot.box.low_kw, decision.snapshot.box.high_kw
+def _newest(mails: Iterable[Mail]) -> Mail:
+    """Of each sender and kind as much as waits in a full queue."""
+    frames: dict[int, deque[Frame]] = {}
+    reports: dict[int, deque[NeighborReport]] = {}
+    for mail in mails:
+        for frame in mail.frames:
+            frames.setdefault(frame.sender, deque(maxlen=QUEUE)).append(frame)
+        for report in mail.reports:
+            reports.setdefault(report.sender, deque(maxlen=QUEUE)).append(report)
+    return Mail([f for queue in frames.values() for f in queue], [r for queue in reports.values() for r in queue])
