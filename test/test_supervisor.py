@@ -170,7 +170,7 @@ def test_nodes_of_the_same_names_are_an_input_error(make_bench: Callable[..., Be
         ("grid_signal", {"never_ready": True}, "after 1.5 s not ready: grid_signal"),
         ("station_monitor", {"missing": [["/ek3_01/curve", "/ek3_01/optimizer", "/ek3_02/optimizer"], ["a", "b", "c"]]},
          r"edge of the graph is missing: /ek3_01/curve, /ek3_01/optimizer to /ek3_02/optimizer \(and 1 more\)"),
-        ("station_monitor", {"dies": True}, "station_monitor killed by SIGKILL while starting"),
+        ("station_monitor", {"dies": True}, "station_monitor killed by SIGKILL; this is its end no. 5 within 60 s"),
     ],
 )  # fmt: skip
 def test_a_start_that_fails_says_why(

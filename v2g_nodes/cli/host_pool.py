@@ -88,6 +88,7 @@ class HostPool:
 
     def _tell_stop(self, hosts: Sequence[Host]) -> None:
         for host in hosts:
+            host.kill(signal.SIGCONT)  # one that was stopped can leave as the others do
             if host.warm:
                 host.send("stop")
             else:  # it has nothing to leave safe and does not listen yet

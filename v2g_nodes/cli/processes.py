@@ -119,6 +119,11 @@ class Host:
         return "ready" in self.said
 
     @property
+    def was_killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return self.exit_code is not None and self.exit_code < 0
+
+    @property
     def end_text(self) -> str:
         """How it ended, in words."""
         code = self.exit_code
@@ -223,8 +228,11 @@ def may_lower_nice() -> bool:
 
 
 def _before_exec(nice: int, parent: int) -> None:
-    """In the child: end with the parent even where the end of standard input goes unseen."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    """In the child: end with the parent even where the end of standard input goes unseen.
+
+    By SIGKILL: a stopped process would get no other signal. Hardware times out and ramps to zero by itself.
+    """
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     if nice:

@@ -20,10 +20,12 @@ from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.processes import Event, Host, may_lower_nice
 from v2g_nodes.cli.startup import Startup
 from v2g_nodes.cli.stop_signals import StopSignals
+from v2g_nodes.core.errors import StartupError
 
 SPARE, SPARE_COLOR = "spare", "bright_black"
 SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
 PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
+PASSED_ON = ("table", "epoch", "signal", "extremes", "refused")  # monitor, witness and hosts tell others than us
 ENDING_S = 0.002  # while a host has closed its output but is not gone yet
 
 
@@ -61,7 +63,7 @@ class Supervisor:
         plan: which processes, in start order; the last one sets time going.
         logs: where log text goes.
         stop: asks for the end.
-        on_event: called with (process name, event) for what is meant for people.
+        on_event: called with (process name, event) for what concerns others.
         on_step: called with a few words about what start-up is waiting for.
         command: program of a host; its name is added.
         environment: of the hosts; default this process's own.
@@ -83,6 +85,7 @@ class Supervisor:
         self._vacant: list[ProcessSpec] = []  # roles whose process is dead, until a spare is warm
         self._deaths: dict[str, deque[float]] = {}
         self._spare_nice = SPARE_NICE if may_lower_nice() else 0
+        self._given: set[str] = set()  # roles that are taken, or to be taken at once by a successor
         self._started_unix_s: float | None = None  # when the first role was given: zero of the run's clock
         self._running_s: float | None = None
         self._fault = ""
@@ -90,7 +93,7 @@ class Supervisor:
 
     def event(self, host: Host, event: Event) -> None:
         """Hear a host."""
-        if event["event"] == "table":
+        if event["event"] in PASSED_ON:
             self._on_event(host.name, event)
         elif event["event"] == "note" and event.get("text") not in self._notes:
             self._notes.add(event.get("text"))
@@ -123,17 +126,33 @@ class Supervisor:
         watcher = self._watcher
         for spec in sorted(self._plan.processes, key=lambda spec: spec.name != watcher):
             self._hosts[spec.name] = self._pool.start(spec.name, spec.nice, self)
-        startup = Startup(self._pool, self._hosts, self._hosts[watcher], self._logs, self._on_step)
-        startup.wait_for("warm", self._hosts, self._times.warm_s, "processes started")
+        startup = Startup(self._pool, self._hosts, watcher, self._tend_start, self._on_step)
+        startup.wait_for("warm", [*self._hosts], self._times.warm_s, "processes started")
         startup.scout([node.full_name for node in self._plan.nodes], self._times.scout_s)
         *early, last = self._plan.processes
         later = {node.full_name for node in last.nodes}
         for specs, not_yet in ((early, later), ([last], set[str]())):
             for spec in specs:
-                self._give_role(self._hosts[spec.name], spec)
+                self._given.add(spec.name)
+                if spec.name in self._hosts:  # else its successor gets the role
+                    self._give_role(self._hosts[spec.name], spec)
             startup.wait_for("ready", [spec.name for spec in specs], self._times.ready_s, "processes running")
             startup.wait_for_graph(self._times.graph_s, not_yet)
         self._running_s = time.monotonic()
+
+    def _tend_start(self) -> None:
+        """While starting: replace who was killed.
+
+        Raises:
+            StartupError: a process has ended by itself, or was killed too often.
+        """
+        for name, host in self._hosts.items():
+            if host.poll() and not host.was_killed:
+                text = str(host.said.get("error", {}).get("text", "")) or self._logs.last_words(name)
+                raise StartupError(f"{name} {host.end_text} while starting{f': {text}' if text else ''}")
+        self._look_after()
+        if self._fault:
+            raise StartupError(self._fault)
 
     @property
     def _watcher(self) -> str:
@@ -146,7 +165,6 @@ class Supervisor:
     def _give_role(self, host: Host, spec: ProcessSpec) -> None:
         if self._started_unix_s is None:
             self._started_unix_s = time.time()
-        host.name = spec.name
         host.send("role", nodes=role_nodes(spec, self._started_unix_s))
 
     # ---- run -------------------------------------------------------------------------------------------------------
@@ -163,10 +181,33 @@ class Supervisor:
             left_s = PUMP_S if seconds is None else seconds - self.elapsed_s
             if left_s <= 0.0:
                 break
-            ending = any(host.closing for host in (*self._hosts.values(), *self._spares))
-            self._pool.pump(min(ENDING_S if ending else PUMP_S, left_s))
-            self._look_after()
+            self.attend(left_s)
         return self._fault
+
+    def attend(self, seconds: float) -> str:
+        """One turn: pass on what hosts say, waiting for it no longer than `seconds`, and replace who has died.
+
+        Returns:
+            Why the run can't go on; empty while it can.
+        """
+        ending = any(host.closing for host in (*self._hosts.values(), *self._spares))
+        self._pool.pump(min(ENDING_S if ending else PUMP_S, seconds))
+        self._look_after()
+        return self._fault
+
+    def tell(self, name: str, command: str, **fields: object) -> None:
+        """Send a command to the host of a role; nobody hears it while the role is vacant."""
+        if name in self._hosts:
+            self._hosts[name].send(command, **fields)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a role is taken and all its nodes are active."""
+        return name in self._hosts and self._hosts[name].ready
+
+    @property
+    def spare_is_warm(self) -> bool:
+        """Whether somebody is ready to take over and nobody has to."""
+        return not self._vacant and any(spare.warm for spare in self._spares)
 
     def _look_after(self) -> None:
         for spec in self._plan.processes:
@@ -193,8 +234,7 @@ class Supervisor:
 
     def _end(self, host: Host) -> str:
         text = str(host.said.get("error", {}).get("text", "")) or self._logs.last_words(host.name)
-        by_signal = host.exit_code is not None and host.exit_code < 0
-        return host.end_text if by_signal or not text else f"{host.end_text}: {text}"
+        return host.end_text if host.was_killed or not text else f"{host.end_text}: {text}"
 
     def _died(self, name: str, what: str) -> int:
         """Count and tell an end; how many there were lately."""
@@ -209,7 +249,9 @@ class Supervisor:
     def _take_over(self, spare: Host, spec: ProcessSpec) -> None:
         spare.set_nice(spec.nice)
         self._hosts[spec.name] = spare
-        self._give_role(spare, spec)
+        spare.name = spec.name
+        if spec.name in self._given:
+            self._give_role(spare, spec)
         self._logs.say(f"process {spare.pid} takes over {spec.name}", "yellow")
 
     def _keep_spare(self) -> None:
