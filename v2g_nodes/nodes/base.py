@@ -70,6 +70,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except InputError:
             self.destroy_node()
             raise
+        self._clock_step_s = self.p.trial_clock_step_s
+        self.add_post_set_parameters_callback(self._on_clock_step)
 
     def destroy_node(self) -> None:
         """As rclpy's, after an orderly end, and without the state machine, which would keep it in the graph."""
@@ -110,11 +112,19 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def now_s(self) -> float:
         """ROS time [s]: the clock of stamps and epochs, the same at all nodes; 0 before the first simulated time."""
-        return self.get_clock().now().nanoseconds / NS_PER_S
+        return self._ros_s() + self._clock_step_s
 
     def law_s(self) -> float:
         """Clock of laws [s]: ROS time where it is simulated, else the steady one, which never steps."""
-        return self.now_s() if self.get_clock().ros_time_is_active else time.monotonic()
+        return self._ros_s() if self.get_clock().ros_time_is_active else time.monotonic()
+
+    def _ros_s(self) -> float:
+        return self.get_clock().now().nanoseconds / NS_PER_S
+
+    def _on_clock_step(self, parameters: list[Parameter]) -> None:
+        for item in parameters:
+            if item.name == "trial_clock_step_s":
+                self._clock_step_s = item.value
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""

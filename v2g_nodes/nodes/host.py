@@ -5,6 +5,7 @@ input and events go to standard output:
 
     {"cmd": "scout", "seconds": 1.5, "names": [...]}     -> {"event": "scout", "found": [...]}
     {"cmd": "role", "nodes": [{"kind", "name", "namespace", "parameters"}]} -> {"event": "ready", "nodes": [...]}
+    {"cmd": "set", "node": "/ek3_01/optimizer", "parameters": {...}} -> {"event": "refused", "text": ...} if it is
     {"cmd": "report"}                                    -> {"event": "summary", ...} from the station monitor
     {"cmd": "stop"}, or the end of standard input        -> {"event": "stopped"}
 
@@ -23,9 +24,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rclpy.exceptions import NameValidationException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import InputError, StartupError, V2gError
@@ -40,6 +42,7 @@ from v2g_nodes.nodes.plant_node import PlantNode
 from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, SIGNAL_PRIORITY, claim_real_time
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
+from v2g_nodes.nodes.witness_node import WitnessNode
 
 KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "module": ModuleNode,
@@ -49,6 +52,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "market_planner": MarketPlannerNode,
     "station_monitor": StationMonitorNode,
     "plant": PlantNode,
+    "witness": WitnessNode,
 }
 
 PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY}
@@ -92,12 +96,15 @@ class Host:
                 self.take_role(request.get("nodes"))
             elif word == "scout":
                 self._scout(float(request["seconds"]), request["names"])
+            elif word == "set":
+                self._set(request.get("node"), request.get("parameters"))
             elif word == "report":
                 for node in self._nodes:
                     if isinstance(node, StationMonitorNode):
                         node.report()
             else:
-                raise InputError(f"command {line.strip()[:80]}, allowed an object with cmd scout, role, report or stop")
+                raise InputError(f"command {line.strip()[:80]}, allowed an object with cmd scout, role, set, "
+                                 "report or stop")
         except V2gError as error:
             self.refuse(error)
 
@@ -170,6 +177,22 @@ class Host:
             events.emit("scout", found=sorted(present.intersection(names)))
 
         timer = node.create_timer(seconds, look)
+
+    def _set(self, name: object, parameters: object) -> None:
+        """Set parameters of a node; tell why not in one line, and go on."""
+        node = next((node for node in self._nodes if node.get_fully_qualified_name() == name), None)
+        if node is None or not isinstance(parameters, dict):
+            names = ", ".join(node.get_fully_qualified_name() for node in self._nodes) or "none"
+            problem = f"allowed is a node of this process ({names}) and an object of parameters"
+        else:
+            try:
+                values = [Parameter(key, value=value) for key, value in parameters.items()]
+                results = node.set_parameters(values)
+                problem = "; ".join(result.reason for result in results if not result.successful)
+            except (TypeError, ParameterException) as error:
+                problem = str(error)
+        if problem:
+            events.emit("refused", text=f"set {name} {json.dumps(parameters)[:80]}: {problem}")
 
     def _farewell(self) -> None:
         for node in reversed(self._nodes):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from rclpy.context import Context
+
 from v2g_nodes.core.battery import VehicleState
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.methods import METHODS
@@ -39,7 +41,8 @@ from v2g_nodes.msg import (
 )
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.parameters import LimitParameters, parameter
+from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.trials import TrialParameters, Trials
 
 RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
@@ -48,7 +51,7 @@ SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
 
 
 @dataclass(frozen=True)
-class OptimizerParameters(LimitParameters):
+class OptimizerParameters(TrialParameters):
     """Parameters of the optimizer node."""
 
     module_ids: tuple[int, ...] = parameter((), "all modules of the station")
@@ -97,6 +100,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     """See module docstring."""
 
     PARAMETERS = OptimizerParameters
+
+    def __init__(
+        self, name: str, namespace: str, overrides: dict[str, object], context: Context | None = None
+    ) -> None:
+        super().__init__(name, namespace, overrides, context)
+        self._trials = Trials(self, self.p)
 
     def configure(self) -> None:
         """Publishers now, subscriptions on activation."""
@@ -166,10 +175,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             self._send(self._optimizer.step((), (), time.monotonic_ns(), available=False))
 
     def _on_curve(self, message: Curve) -> None:
-        self._step((convert.curve_frame(message),), ())
+        for heard in self._trials.heard(message):
+            self._step((convert.curve_frame(heard),), ())
 
     def _on_state(self, message: NeighborState) -> None:
-        self._step((), (convert.state_report(message),))
+        for heard in self._trials.heard(message):
+            self._step((), (convert.state_report(heard),))
 
     def _on_tick(self) -> None:
         self._step((), ())
@@ -269,7 +280,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         for report in reports:
             self._states_sent += 1
             leaving = not self._optimizer.membership.taking_part
-            self._state_out.publish(convert.state_message(report, self._states_sent % 65536, leaving))
+            message = convert.state_message(report, self._states_sent % 65536, leaving)
+            self._state_out.publish(self._trials.said(message))
 
     def _decide(self, decision: Decision) -> None:
         """Pass the agreed power on at once; the record follows with the next tick, when the others are through."""

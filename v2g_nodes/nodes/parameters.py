@@ -49,6 +49,7 @@ class RunParameters:
     nominal_hz: float = parameter(50.0, "nominal frequency", "Hz", 45.0, 65.0)
     speed: float = parameter(1.0, "ROS seconds per wall second", "", 0.01, 10_000.0)
     start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
+    trial_clock_step_s: float = parameter(0.0, "trial: ROS time of this node is off by", "s", -1e5, 1e5, settable=True)
     run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
 
 
@@ -140,10 +141,12 @@ def _declare_one(node: Node, field: dataclasses.Field[Any]) -> object:
         if problem:
             raise InputError(f"{node.get_fully_qualified_name()}: parameter {problem}")
     try:
-        if isinstance(field.default, tuple):
+        if field.default == ():
             # An empty array has no type of its own: declared only when there is a value.
             return tuple(node.declare_parameter(field.name, override.value, descriptor).value) if override else ()
-        return node.declare_parameter(field.name, field.default, descriptor).value
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        value = node.declare_parameter(field.name, default, descriptor).value
+        return tuple(value) if isinstance(default, list) else value
     except Exception as error:  # rclpy raises a different class for each kind of refusal
         found = override.value if isinstance(override, Parameter) else override
         raise InputError(f"{node.get_fully_qualified_name()}: parameter {field.name} is {found!r}: {error}") from error
