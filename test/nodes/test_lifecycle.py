@@ -28,6 +28,7 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "market_planner": {},
     "station_monitor": {**STATION, "links": ["/grid/signal /grid_signal /ek3_01/droop"]},
     "plant": {**STATION, "publish_measurement": True},
+    "witness": {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "ramps_kw_per_s": [1.0, 1.0]},
 }
 
 

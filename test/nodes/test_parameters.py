@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from v2g_nodes.bringup import process_plan
 from v2g_nodes.bringup_inputs import Overrides
+from v2g_nodes.cli.bench_faults import with_witness
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.host import KINDS
@@ -165,7 +166,8 @@ def test_descriptions_tell_unit_and_range(bench: Bench) -> None:
 @pytest.mark.parametrize("speed", [1.0, 60.0])
 def test_every_node_takes_what_the_process_plan_gives_it(bench: Bench, speed: float) -> None:
     """Names, types and ranges of both sides agree; a list of one node of each kind."""
-    plan = process_plan(default_station(2, "line", "supply_curve"), replace(Overrides(), speed=speed))
+    overrides = replace(Overrides(), speed=speed)
+    plan = with_witness(process_plan(default_station(2, "line", "supply_curve"), overrides), overrides)
     made = {}
     for spec in plan.nodes:
         if spec.kind not in made:

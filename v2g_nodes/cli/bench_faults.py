@@ -27,6 +27,7 @@ from v2g_nodes.bringup import (
 )
 from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
 from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_parameters import run_parameters
 from v2g_nodes.cli.fault_arena import Arena, Outcome, StationEndError
 from v2g_nodes.cli.fault_figures import Trial, fault_table, summarise
 from v2g_nodes.cli.fault_runs import DURATION_S, RUN_KINDS, Left, UpRun
@@ -159,7 +160,7 @@ class _Bench:
             write_levels(levels, self._seed)
             (folder / "state").mkdir()
             overrides = replace(self._overrides, signal_csv=str(levels), state_dir=str(folder / "state"))
-            plan = with_witness(process_plan(resolve_station(None, overrides), overrides))
+            plan = with_witness(process_plan(resolve_station(None, overrides), overrides), overrides)
             ours = node_environment(plan.station, os.environ)
             environment = {"ROS_LOG_DIR": str(folder / "ros"), **os.environ, **self._left.environment, **ours}
             logs = Logs(self._console if self._verbose else None)
@@ -199,11 +200,12 @@ class _Bench:
             self._faults.append(arena.watch.refused)
 
 
-def with_witness(plan: ProcessPlan) -> ProcessPlan:
+def with_witness(plan: ProcessPlan, overrides: Overrides) -> ProcessPlan:
     """The plan with a witness, started before the signal sets everything going.
 
     Args:
         plan: of a station.
+        overrides: options it was made with.
     """
     station = plan.station
     kinds = [module_type(station, module) for module in station.modules]
@@ -213,7 +215,7 @@ def with_witness(plan: ProcessPlan) -> ProcessPlan:
         "ramps_kw_per_s": [kind.ramp_kw_per_s for kind in kinds],
         "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in station.modules),
         "deadband_hz": station.droop.deadband_hz,
-        "nominal_hz": float(station.nominal_hz),
+        **run_parameters(station, overrides, plan.inputs),
     }
     witness = ProcessSpec("witness", "white", 0, (NodeSpec("witness", "witness", "/", parameters),))
     *early, last = plan.processes
