@@ -14,7 +14,7 @@ import numpy as np
 from v2g_nodes.bringup_inputs import Inputs, Overrides
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.derating import EK3_DERATING
-from v2g_nodes.core.droop import module_gain_kw_per_hz
+from v2g_nodes.core.droop import fall_s, module_gain_kw_per_hz
 from v2g_nodes.core.limits import droop_headroom_kw
 from v2g_nodes.sim.time_axis import parse_clock
 from v2g_nodes.station import Module, Station, module_type, station_edges
@@ -141,7 +141,8 @@ def droop_parameters(station: Station, module: Module) -> Parameters:
     return {**limit_parameters(station, module),
             "gain_kw_per_hz": droop_gain_kw_per_hz(station, module),
             "deadband_hz": station.droop.deadband_hz,
-            "rate_hz": station.droop.rate_hz}
+            "rate_hz": station.droop.rate_hz,
+            "optimizer_silent_s": station.timeouts.optimizer_silent_s}
 
 
 def exchange_parameters(station: Station) -> Parameters:
@@ -157,6 +158,9 @@ def exchange_parameters(station: Station) -> Parameters:
             "heartbeat_ms": dispatch.heartbeat_ms,
             "silence_ms": dispatch.silence_ms,
             "setpoint_valid_s": dispatch.setpoint_valid_s,
+            "optimizer_silent_s": station.timeouts.optimizer_silent_s,
+            "fall_s": max(fall_s(kind.p_max_kw, kind.ramp_kw_per_s)
+                          for kind in (module_type(station, module) for module in station.modules)),
             "epoch_period_s": dispatch.epoch_period_s}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
+from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.core.types import MODULES_MAX
 from v2g_nodes.station_file import YamlFile, key_text
 from v2g_nodes.station_model import (
@@ -140,6 +141,11 @@ def _check_times(station: Station, refuse: Fail) -> None:
     if dispatch.setpoint_valid_s <= dispatch.epoch_period_s:
         refuse(("dispatch", "setpoint_valid_s"),
                f"{dispatch.setpoint_valid_s:g}, allowed above epoch_period_s ({dispatch.epoch_period_s:g} s)")
+    # The others raise their power no earlier than this after a module's last word: what it held must be gone by then.
+    taken_over_s = ((1.0 + HOLD_OVER_SILENCE) * dispatch.silence_ms - dispatch.heartbeat_ms) / 1000.0
+    if timeouts.optimizer_silent_s > taken_over_s:
+        refuse(("timeouts", "optimizer_silent_s"), f"{timeouts.optimizer_silent_s:g}, allowed up to {taken_over_s:g} s "
+               f"({1.0 + HOLD_OVER_SILENCE:g} dispatch.silence_ms less a heartbeat)")
     if timeouts.droop_silent_s >= timeouts.signal_hold_s:
         refuse(("timeouts", "droop_silent_s"),
                f"{timeouts.droop_silent_s:g}, allowed below signal_hold_s ({timeouts.signal_hold_s:g} s)")

@@ -49,9 +49,9 @@ class DispatchSection(Section):
 
     cold_every: int = _key(8, "every n-th epoch uses the whole price range; 0 = only the first", "", 0, 1_000_000)
     resend_ms: float = _key(25.0, "time after which a round is sent again", "ms", 1.0, 1000.0)
-    heartbeat_ms: float = _key(100.0, "period of neighbor_state without a new epoch", "ms", 10.0, 10_000.0)
+    heartbeat_ms: float = _key(50.0, "period of neighbor_state without a new epoch", "ms", 10.0, 10_000.0)
     silence_ms: float = _key(500.0, "silence after which a neighbour counts as gone", "ms", 50.0, 60_000.0)
-    setpoint_valid_s: float = _key(6.0, "how long droop holds an agreed set-point", "s", 0.5, 600.0)
+    setpoint_valid_s: float = _key(6.0, "how long an agreed set-point counts without a newer one", "s", 0.5, 600.0)
     epoch_period_s: float = _key(2.0, "period of new agreements", "s", 0.05, 60.0)
 
 
@@ -59,6 +59,8 @@ class TimeoutSection(Section):
     """What a module does on its own when others fall silent."""
 
     signal_hold_s: float = _key(5.0, "how long a silent grid signal is held, then power ramps to 0", "s", 0.1, 3600.0)
+    optimizer_silent_s: float = _key(
+        1.0, "silence of the optimizer after which droop gives the base power up", "s", 0.3, 60.0)
     droop_silent_s: float = _key(0.5, "silence of droop after which the module ramps to safe", "s", 0.05, 60.0)
 
 

@@ -10,7 +10,7 @@ from v2g_nodes.msg import Curve, GridSignal, MarketPlan, NeighborState
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.membership import LinkReport
-from v2g_nodes.core.optimizer import NO_EPOCH, NeighborReport
+from v2g_nodes.core.optimizer_types import NO_EPOCH, NeighborReport
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.nodes import convert
@@ -19,16 +19,16 @@ uint8, uint16, uint32 = st.integers(0, 255), st.integers(0, 2**16 - 1), st.integ
 int8, int16 = st.integers(-128, 127), st.integers(-(2**15), 2**15 - 1)
 values = st.lists(int16, min_size=10, max_size=10).map(tuple)
 epochs = st.builds(EpochId, uint32, uint16, uint8)
-fingerprints = uint16
+fingerprints = uint32
 frames = st.builds(
     Frame, sender=st.integers(1, 64), epoch=epochs, membership=fingerprints, round=st.integers(1, 255), bracket=uint8,
     exponent=int8, values=values, exponent_previous=int8, values_previous=values,
 )  # fmt: skip
 float32 = st.floats(width=32, allow_nan=False)
 reports = st.builds(
-    NeighborReport, sender=st.integers(1, 64), epoch=epochs, membership=fingerprints, target_kw=float32,
-    lambda_eur_per_kwh=float32, power_kw=float32, agreed=st.booleans(),
-    link=st.builds(LinkReport, st.integers(1, 64), uint16, uint16, st.integers(0, 2**64 - 1)),
+    NeighborReport, sender=st.integers(1, 64), sequence=uint16, epoch=epochs, membership=fingerprints,
+    target_kw=float32, lambda_eur_per_kwh=float32, power_kw=float32, agreed=st.booleans(),
+    link=st.builds(LinkReport, st.integers(1, 64), uint16, uint16, st.integers(0, 2**64 - 1), st.booleans()),
 )  # fmt: skip
 
 
@@ -48,28 +48,43 @@ def test_a_first_frame_has_no_round_before() -> None:
 
 
 @settings(deadline=None)
-@given(reports, uint16, st.booleans())
-def test_a_report_survives_the_wire(report: NeighborReport, sequence: int, leaving: bool) -> None:
-    message = over_the_wire(convert.state_message(report, sequence, leaving))
+@given(reports, st.booleans())
+def test_a_report_survives_the_wire(report: NeighborReport, leaving: bool) -> None:
+    message = over_the_wire(convert.state_message(report, leaving))
     assert convert.state_report(message) == report
     assert isinstance(message, NeighborState)
-    assert message.sequence == sequence
     assert bool(message.flags & NeighborState.FLAG_LEAVING) is leaving
 
 
 def test_a_report_before_the_first_epoch_keeps_its_gaps() -> None:
-    report = NeighborReport(1, NO_EPOCH, 5, math.nan, math.nan, math.nan, False, LinkReport(1, 2, 3, 1 << 63))
-    back = convert.state_report(over_the_wire(convert.state_message(report, 1, False)))
+    report = NeighborReport(1, 0, NO_EPOCH, 5, math.nan, math.nan, math.nan, False, LinkReport(1, 2, 3, 1 << 63))
+    back = convert.state_report(over_the_wire(convert.state_message(report, False)))
+    assert back is not None
     assert math.isnan(back.target_kw)
     assert math.isnan(back.lambda_eur_per_kwh)
     assert (back.epoch, back.agreed, back.link) == (NO_EPOCH, False, report.link)
 
 
+@settings(deadline=None)
+@given(st.one_of(frames, reports), st.integers(0, 10_000))
+def test_what_is_damaged_on_the_way_is_not_taken(sent: Frame | NeighborReport, place: int) -> None:
+    message = convert.curve_message(sent) if isinstance(sent, Frame) else convert.state_message(sent, False)
+    wire = bytearray(serialize_message(message))
+    bit = 32 + place % (8 * (len(wire) - 4))  # the first four bytes say how the rest is coded
+    wire[bit // 8] ^= 1 << bit % 8
+    damaged = deserialize_message(bytes(wire), type(message))
+    if isinstance(sent, Frame):
+        assert damaged == message or convert.curve_frame(damaged).membership != sent.membership  # padding may differ
+    else:
+        assert damaged == message or convert.state_report(damaged) is None
+
+
 def test_the_two_exchange_messages_fit_a_can_frame() -> None:
-    frame = Frame(64, EpochId(2**32 - 1, 65535, 255), 65535, 255, 255, -128, (-32768,) * 10, 127, (32767,) * 10)
+    frame = Frame(64, EpochId(2**32 - 1, 65535, 255), 2**32 - 1, 65535, 255, -128, (-32768,) * 10, 127, (32767,) * 10)
     assert len(serialize_message(convert.curve_message(frame))) <= 64
-    report = NeighborReport(64, EpochId(1, 1, 1), 65535, 1.0, 1.0, 1.0, True, LinkReport(64, 65535, 65535, 2**64 - 1))
-    assert len(serialize_message(convert.state_message(report, 65535, True))) <= 64
+    link = LinkReport(64, 65535, 65535, 2**64 - 1)
+    report = NeighborReport(64, 65535, EpochId(1, 1, 1), 2**32 - 1, 1.0, 1.0, 1.0, True, link)
+    assert len(serialize_message(convert.state_message(report, True))) <= 64
     assert len(serialize_message(Curve())) <= 64
 
 

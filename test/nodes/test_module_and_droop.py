@@ -36,12 +36,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Rig:
     """Module 1 and its droop; signals and set-points on demand."""
 
-    def __init__(self, bench: Bench, **module: object) -> None:
+    def __init__(self, bench: Bench, *, optimizer_silent_s: float = 60.0, **module: object) -> None:
         self.bench = bench
         self.module = bench.start(ModuleNode, "module", SPACE, **{"armed": True, **RAMP, **module})
         self.droop = bench.start(
             DroopNode, "droop", SPACE, gain_kw_per_hz=GAIN_KW_PER_HZ, ramp_kw_per_s=self.module.p.ramp_kw_per_s,
-            signal_hold_s=self.module.p.signal_hold_s,
+            signal_hold_s=self.module.p.signal_hold_s, optimizer_silent_s=optimizer_silent_s,
         )  # fmt: skip
         self.applied: list[Applied] = bench.heard(streams.APPLIED, SPACE)
         self.status: list[ModuleStatus] = bench.heard(streams.STATUS, SPACE)
@@ -359,6 +359,17 @@ def test_a_step_of_the_wall_clock_changes_nothing(rig: Rig, monkeypatch: pytest.
     rig.base_out.publish(BaseSetpoint(power_kw=2.0, valid_until=convert.to_time(time.time() - 3600.0 + 0.4)))
     rig.reach(2.0)
     rig.reach(0.0)
+
+
+def test_a_base_power_that_is_not_repeated_is_given_up_however_long_it_claims_to_be_valid(bench: Bench) -> None:
+    rig = Rig(bench, optimizer_silent_s=0.3)
+    rig.base_kw = 1.0
+    rig.reach(1.0)
+    assert rig.applied[-1].base_kw == 1.0
+    rig.base_kw = math.nan
+    rig.base(1.0, valid_s=3600.0)
+    rig.reach(0.0)
+    assert rig.applied[-1].base_kw == 0.0
 
 
 def test_an_unplugged_module_says_so_and_offers_nothing(bench: Bench) -> None:

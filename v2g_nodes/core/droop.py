@@ -27,6 +27,16 @@ def module_gain_kw_per_hz(station_gain_kw_per_hz: float, p_max_kw: float, statio
     return station_gain_kw_per_hz * p_max_kw / station_p_max_kw
 
 
+def fall_s(p_max_kw: float, ramp_kw_per_s: float) -> float:
+    """Time in which the base power has come down from the rating [s].
+
+    Args:
+        p_max_kw: rating [kW].
+        ramp_kw_per_s: largest change of the output [kW/s].
+    """
+    return p_max_kw / (BASE_RAMP_SHARE * ramp_kw_per_s)
+
+
 class Droop:
     """The droop law with its state: the ramped base power and the last output.
 

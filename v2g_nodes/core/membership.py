@@ -9,6 +9,10 @@ A report with its own bit clear says that its module has left politely. A restar
 incarnation; one that meets a newer report under its own name outbids it, so it never stays locked out.
 (The scheme of link-state routing, e.g. RFC 2328, reduced to one area of 64 nodes.)
 
+Who has left does not count where islands are weighed against each other, and others may not learn that it is back.
+So a module that returns counts for nothing until the island that owns the target has agreed with it (`admit`): two
+islands can't both be the larger one, whatever each has heard of the other.
+
 The fingerprint names the set of reports a conclusion was drawn from. A link that breaks and heals leaves newer
 reports and so another fingerprint, and no round from before can pass for one from after. It has 32 bits: with 16,
 neighbours with different views met under one name once in some thousand random changes of a simulated station.
@@ -19,11 +23,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from v2g_nodes.core.dispatch.agent import Group
-from v2g_nodes.core.graph import Adjacency, Edges, adjacency, hops_from
+from v2g_nodes.core.graph import Adjacency, Edge, Edges, adjacency, hops_from
 
 SERIAL = 0x10000
 NEWS_COPIES = 3  # a changed report is sent so often before it takes its turn with the others: 0.2**3 of all get lost
@@ -38,12 +42,14 @@ class LinkReport:
         incarnation: life of the origin, 0 to 65535; the larger one is the later one.
         version: counts reports within the incarnation, modulo 2^16.
         alive: bit k-1 set: origin hears module k; own bit set: origin takes part.
+        counts: origin counts where islands are weighed; not so from a polite leave until it is admitted again.
     """
 
     origin: int
     incarnation: int
     version: int
     alive: int
+    counts: bool = True
 
     def newer_than(self, other: LinkReport) -> bool:
         """Whether this replaces `other`: the same order everywhere, also for lives that counted alike.
@@ -53,7 +59,7 @@ class LinkReport:
         if self.incarnation != other.incarnation:
             return self.incarnation > other.incarnation
         step = (self.version - other.version) % SERIAL
-        return 0 < step < SERIAL // 2 or (step == 0 and self.alive > other.alive)
+        return 0 < step < SERIAL // 2 or (step == 0 and (self.alive, self.counts) > (other.alive, other.counts))
 
 
 class Membership:
@@ -77,6 +83,7 @@ class Membership:
         self._silence_ns = silence_ns
         self._heard_ns: dict[int, int] = {}
         self._outdated: set[int] = set()
+        self.excluded: frozenset[int] = frozenset()  # neighbours that are not believed
         own = LinkReport(module_id, life // SERIAL % SERIAL, life % SERIAL, 1 << (module_id - 1))
         self._reports = {module_id: own}
         self._news = deque([module_id] * NEWS_COPIES)
@@ -92,7 +99,7 @@ class Membership:
 
     @property
     def heard(self) -> tuple[int, ...]:
-        """Neighbours in the own report, ascending; none after leaving."""
+        """Neighbours in the own report, ascending."""
         alive = self._reports[self._module_id].alive
         return tuple(k for k in self.neighbours if alive >> (k - 1) & 1)
 
@@ -118,7 +125,8 @@ class Membership:
                 self._announce(sender)  # it should learn what to outbid; later in turn, or others would never have one
         if report.origin == self._module_id:
             if report != known and known and not known.newer_than(report):
-                self._issue(known.alive, report.incarnation, report.version)
+                counts = known.counts and report.counts  # the life before may have left politely
+                self._issue(known.alive, report.incarnation, report.version, counts)
         elif known is None or report.newer_than(known):
             self._store(report)
 
@@ -128,15 +136,14 @@ class Membership:
 
     def update(self, now_ns: int) -> bool:
         """Notice silence and conclude anew; True when reports and with them the fingerprint changed."""
-        alive = 0
-        if self.taking_part:
-            alive = 1 << (self._module_id - 1)
-            for neighbour, heard_ns in self._heard_ns.items():
-                if now_ns - heard_ns < self._silence_ns and neighbour not in self._outdated:
-                    alive |= 1 << (neighbour - 1)
+        alive = self.taking_part << (self._module_id - 1)
+        for neighbour, heard_ns in self._heard_ns.items():
+            trusted = neighbour not in self._outdated and neighbour not in self.excluded
+            if now_ns - heard_ns < self._silence_ns and trusted:
+                alive |= 1 << (neighbour - 1)
         own = self._reports[self._module_id]
         if alive != own.alive:
-            self._issue(alive, own.incarnation, own.version)
+            self._issue(alive, own.incarnation, own.version, own.counts and self.taking_part)
         if not self._changed:
             return False
         self._changed = False
@@ -161,11 +168,36 @@ class Membership:
 
     @property
     def present(self) -> frozenset[int]:
-        """Modules of the station that have not politely left, whether alive or not."""
-        return frozenset(k for k in self._rating_kw if k not in self._reports or self._reports[k].alive >> (k - 1) & 1)
+        """Modules of the station that count: they have not politely left, whether alive or not."""
+        known = self._reports
+        return frozenset(k for k in self._rating_kw if k not in known or (known[k].counts and self._takes_part(k)))
 
-    def _issue(self, alive: int, incarnation: int, version: int) -> None:
-        self._store(LinkReport(self._module_id, incarnation, (version + 1) % SERIAL, alive))
+    @property
+    def counting(self) -> frozenset[int]:
+        """Members that count for their island.
+
+        Where every module of the station had left, those that are back begin anew, all of them, if no module is out of
+        sight that could do the same elsewhere, or they are more than half of the station.
+        """
+        members = frozenset(self.group.members)
+        if self.present:
+            return members & self.present
+        in_sight = hops_from(self._module_id, adjacency(self._wired, self._links(self._hears)))
+        half = 2 * sum(self._rating_kw[k] for k in members) > sum(self._rating_kw.values())
+        return members if half or len(in_sight) == len(self._rating_kw) else frozenset()
+
+    def admit(self) -> None:
+        """The own island has agreed with this module, and owes the target: it counts again."""
+        own = self._reports[self._module_id]
+        if not own.counts and self.taking_part:
+            self._issue(own.alive, own.incarnation, own.version, counts=True)
+
+    def forget_heard(self) -> None:
+        """Nobody has been heard: what is known of the neighbours is too old after a pause."""
+        self._heard_ns.clear()
+
+    def _issue(self, alive: int, incarnation: int, version: int, counts: bool) -> None:
+        self._store(LinkReport(self._module_id, incarnation, (version + 1) % SERIAL, alive, counts))
 
     def _store(self, report: LinkReport) -> None:
         self._reports[report.origin] = report
@@ -181,17 +213,23 @@ class Membership:
             self._news.insert(2 * place, origin)
 
     def _conclude(self) -> Group:
-        def hears(a: int, b: int) -> bool:
-            report = self._reports.get(a)
-            return report is not None and bool(report.alive >> (a - 1) & report.alive >> (b - 1) & 1)
-
-        links = [(a, b) for a, others in self._wired.items() for b in others if a < b and hears(a, b) and hears(b, a)]
+        links = self._links(lambda a, b: self._takes_part(a) and self._hears(a, b))
         members = tuple(sorted(hops_from(self._module_id, adjacency(self._wired, links))))
         edges = tuple(sorted((a, b) for a, b in links if a in members))
         rating = {k: self._rating_kw[k] for k in members}
         return Group(members, edges, rating, self._fingerprint())
 
+    def _links(self, hears: Callable[[int, int], bool]) -> list[Edge]:
+        """Links of the station file both of whose ends hear each other."""
+        return [(a, b) for a, others in self._wired.items() for b in others if a < b and hears(a, b) and hears(b, a)]
+
+    def _hears(self, a: int, b: int) -> bool:
+        return a in self._reports and bool(self._reports[a].alive >> (b - 1) & 1)
+
+    def _takes_part(self, a: int) -> bool:
+        return self._hears(a, a)
+
     def _fingerprint(self) -> int:
         known = [self._reports[k] for k in sorted(self._reports)]
-        text = b"".join(struct.pack("<BHHQ", r.origin, r.incarnation, r.version, r.alive) for r in known)
+        text = b"".join(struct.pack("<BHHQ?", r.origin, r.incarnation, r.version, r.alive, r.counts) for r in known)
         return zlib.crc32(text)

@@ -10,118 +10,22 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from v2g_nodes.core.dispatch.agent import Group, LocalProblem
+from v2g_nodes.core.dispatch.agent import LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.dispatch.methods import build_agent
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.epoch_start import forced_cold, moved
-from v2g_nodes.core.graph import Edges
-from v2g_nodes.core.membership import LinkReport, Membership
-from v2g_nodes.core.supply import Supply
-from v2g_nodes.core.target import island_target_kw
-from v2g_nodes.core.types import Agreement, Box, EpochId, Frame
+from v2g_nodes.core.membership import Membership
+from v2g_nodes.core.neighbour_watch import NeighbourWatch
+from v2g_nodes.core.optimizer_types import NO_EPOCH, Decision, NeighborReport, OptimizerSettings, Outbox, Snapshot
+from v2g_nodes.core.release import HOLD_OVER_SILENCE, SetpointRelease
+from v2g_nodes.core.target import MAJORITY, island_target_kw
+from v2g_nodes.core.types import Agreement, EpochId, Frame
 
-NO_EPOCH = EpochId(0, 0, 0)
 # While views differ a report more goes out at a time for each so many modules known; a subscriber keeps ten.
 KNOWN_PER_REPORT, REPORTS_AT_A_TIME = 4, 8
-
-
-@dataclass(frozen=True)
-class NeighborReport:
-    """What a module tells its neighbours once per epoch and as heartbeat (see msg/NeighborState.msg).
-
-    Args:
-        sender: module id.
-        epoch: the sender's epoch; NO_EPOCH before the first.
-        membership: fingerprint of the sender's group.
-        target_kw: target of that epoch [kW]; NaN before the first.
-        lambda_eur_per_kwh: last agreed price [EUR/kWh]; NaN before the first.
-        power_kw: last agreed base power [kW].
-        agreed: the epoch has ended in agreement.
-        link: a link report, the sender's or one passed on.
-    """
-
-    sender: int
-    epoch: EpochId
-    membership: int
-    target_kw: float
-    lambda_eur_per_kwh: float
-    power_kw: float
-    agreed: bool
-    link: LinkReport
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Frozen inputs of one epoch at one module.
-
-    Args:
-        box: feasible range [kW].
-        supply: answers to prices, inside the box.
-        detail: whatever the caller wants back with the decision.
-    """
-
-    box: Box
-    supply: Supply
-    detail: object = None
-
-
-@dataclass(frozen=True)
-class Decision:
-    """An agreement and everything it depended on."""
-
-    epoch: EpochId
-    group: Group
-    snapshot: Snapshot
-    warm: WarmStart | None
-    bracket: int
-    agreement: Agreement
-    resends: int
-    started_ns: int
-
-
-@dataclass
-class Outbox:
-    """What a step wants sent: curve frames and reports to all neighbours, a decision to the own module."""
-
-    frames: list[Frame] = field(default_factory=list)
-    reports: list[NeighborReport] = field(default_factory=list)
-    decision: Decision | None = None
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """What an optimizer is built from.
-
-    Args:
-        module_id: own id.
-        edges: links of the station file.
-        rating_kw: rating of every module of the station [kW].
-        price_span_eur_per_kwh: cold price range is plus and minus this.
-        cold_every: every so many epoch periods one begins cold, to keep the figures of a cold start measured; 0 = none.
-        epoch_period_s: nominal distance of two epochs [s].
-        heartbeat_ns: pause between two reports [ns].
-        silence_ns: a neighbour not heard for so long is dead [ns].
-        resend_ns: pause before a waiting agent repeats its frame [ns].
-        sync_ns: pause between two reports while a neighbour's membership differs and reports are still new [ns].
-        island_rule: majority | nameplate_share.
-        algorithm: one of core/dispatch/methods.py METHODS, the same at every module.
-    """
-
-    module_id: int
-    edges: Edges
-    rating_kw: Mapping[int, float]
-    price_span_eur_per_kwh: float
-    cold_every: int = 8
-    epoch_period_s: float = 2.0
-    heartbeat_ns: int = 100_000_000
-    silence_ns: int = 500_000_000
-    resend_ns: int = 25_000_000
-    sync_ns: int = 15_000_000
-    island_rule: str = "majority"
-    algorithm: str = "supply_curve"
 
 
 class ModuleOptimizer:
@@ -136,11 +40,12 @@ class ModuleOptimizer:
     def __init__(self, settings: OptimizerSettings, life: int, freeze: Callable[[], Snapshot]) -> None:
         self._settings = settings
         self._freeze = freeze
-        self._station_rating_kw = sum(settings.rating_kw.values())
         self._rating_w = {k: round(1000 * kw) for k, kw in settings.rating_kw.items()}
         self.membership = Membership(
             settings.module_id, settings.edges, settings.rating_kw, life, settings.silence_ns
         )
+        self._watch = NeighbourWatch(settings, self.membership.neighbours)
+        self._release = SetpointRelease(round(HOLD_OVER_SILENCE * settings.silence_ns), settings.fall_ns)
         self.epoch = NO_EPOCH
         self.target_kw = math.nan
         self.agreement: Agreement | None = None
@@ -152,6 +57,9 @@ class ModuleOptimizer:
         self._linked: tuple[int, ...] = ()  # neighbours in the group
         self._linked_ns = 0  # when this module last had a link, or heard nobody
         self._report_ns = -(1 << 62)
+        self._sequence = life % 2**16  # of reports
+        self._stepped_ns: int | None = None
+        self._alone_ns = 0  # from then on it may decide alone
         self._reported = False
         self._tag = 0  # what frames of the agent carry as membership
 
@@ -190,19 +98,18 @@ class ModuleOptimizer:
             sequence_limit: signal sequences beyond it come from a wrong clock and are not adopted.
         """
         outbox = Outbox()
+        self._notice_pause(now_ns)
         if frames and not reports and self._agent is not None and available:  # the many steps of a round
             self._run_agent([frame for frame in frames if self._usable(frame, now_ns)], now_ns, outbox)
             return outbox
         for report in reports:
             self._take_report(report, now_ns, sequence_limit)
         usable = [frame for frame in frames if self._usable(frame, now_ns)]
-        self.membership.taking_part = available
+        self.membership.taking_part, self.membership.excluded = available, self._watch.excluded
         if self.membership.update(now_ns):
-            self._agent, self._reported, self._unrest_ns = None, False, now_ns
-            group, own = self.membership.group, self._settings.module_id
-            self._linked = tuple(a + b - own for a, b in group.edges if own in (a, b))
+            self._regroup(now_ns)
             outbox.reports.append(self._report(now_ns))
-        if self._linked or not self.membership.heard:
+        if self._linked or not (self.membership.heard and available):
             self._linked_ns = now_ns
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
             self._begin_agent(now_ns)
@@ -217,11 +124,38 @@ class ModuleOptimizer:
             outbox.reports += [self._report(now_ns) for _ in range(copies)]
         return outbox
 
-    def own_target_kw(self) -> float:
-        """What this module's island owes of the target, by the island rule [kW]."""
-        members = self.membership.group.members
-        present = self.membership.present.union(members)
-        return island_target_kw(self.target_kw, members, present, self._rating_w, self._settings.island_rule)
+    def base_kw(self, now_ns: int) -> float | None:
+        """Base power in force at this module [kW] (core/release.py); None while nothing has been agreed."""
+        return self._release.power_kw(now_ns)
+
+    @property
+    def faults(self) -> Mapping[int, str]:
+        """Neighbours that are excluded, and why."""
+        return self._watch.faults
+
+    def island_share(self) -> float:
+        """Share of the target that this module's island owes."""
+        membership = self.membership
+        present = membership.present | membership.counting
+        return island_target_kw(1.0, membership.counting, present, self._rating_w, self._settings.island_rule)
+
+    def _notice_pause(self, now_ns: int) -> None:
+        """After a pause (a stopped process) the others have gone on: nothing known before counts any more."""
+        if self._stepped_ns is None or now_ns - self._stepped_ns > self._settings.silence_ns:
+            self.membership.forget_heard()
+            self._release.forget()
+            self._agent, self._reported, self.agreement = None, False, None
+            self._alone_ns = now_ns + self._settings.silence_ns
+        self._stepped_ns = now_ns
+
+    def _regroup(self, now_ns: int) -> None:
+        """Begin anew with other members or links."""
+        self._agent, self._reported, self._unrest_ns = None, False, now_ns
+        group, own = self.membership.group, self._settings.module_id
+        self._linked = tuple(a + b - own for a, b in group.edges if own in (a, b))
+        if self.epoch != NO_EPOCH:  # else nobody has any power to give up
+            self._release.group_changed(self.island_share() > 0.0, now_ns)
+        self._watch.regrouped(now_ns)
 
     def _usable(self, frame: Frame, now_ns: int) -> bool:
         """Count the sender as alive; keep a frame that only an agent to come can use."""
@@ -230,6 +164,8 @@ class ModuleOptimizer:
         self.membership.hear(frame.sender, now_ns)
         if frame.epoch == self.epoch:
             early = self._agent is None or frame.membership != self._tag
+            if not early:
+                self._watch.answered(frame.sender, now_ns)
         else:
             early = self.epoch == NO_EPOCH or frame.epoch.newer_than(self.epoch)
         if early:
@@ -256,11 +192,12 @@ class ModuleOptimizer:
         none is about to join them and waits for that, but not for ever: its own voice may not be heard.
         """
         if not self._linked:
-            return not self.membership.heard or now_ns - self._linked_ns >= self._settings.silence_ns
+            lonely = not self.membership.heard or now_ns - self._linked_ns >= self._settings.silence_ns
+            return lonely and now_ns >= self._alone_ns
         return self._alike(self._linked)
 
     def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:
-        if report.sender not in self.membership.neighbours:
+        if report.sender not in self.membership.neighbours or not self._watch.usable(report, now_ns):
             return
         self.membership.hear(report.sender, now_ns)
         self.membership.take(report.link, report.sender)
@@ -269,8 +206,9 @@ class ModuleOptimizer:
         if self._views.get(report.sender) != report.membership:
             self._views[report.sender] = report.membership
             self._unrest_ns = now_ns
-        plausible = math.isfinite(report.target_kw) and abs(report.target_kw) <= 2 * self._station_rating_kw
-        if report.epoch == NO_EPOCH or not plausible or _beyond(report.epoch, sequence_limit):
+        linked = report.sender in self._linked
+        self._watch.compare(report, self.epoch, linked, self._running_agent(report), now_ns)
+        if not self._watch.adoptable(report) or _beyond(report.epoch, sequence_limit):
             return
         if report.epoch != self.epoch:
             self.start_epoch(report.epoch, report.target_kw, sequence_limit)
@@ -278,6 +216,11 @@ class ModuleOptimizer:
             # Two messages of one signal differed and not everyone heard both: all settle on the smaller target.
             self.target_kw = report.target_kw
             self._agent, self._reported = None, False
+
+    def _running_agent(self, report: NeighborReport) -> LockstepAgent | None:
+        """The agent of the exchange that a report speaks of."""
+        same = report.epoch == self.epoch and report.membership == self.membership.group.fingerprint
+        return self._agent if same else None
 
     def _begin_agent(self, now_ns: int) -> None:
         """Freeze the snapshot and build the agent."""
@@ -288,7 +231,7 @@ class ModuleOptimizer:
             snapshot.box,
             snapshot.supply,
             self.epoch,
-            self.own_target_kw(),
+            self.target_kw * self.island_share(),
             self._settings.price_span_eur_per_kwh,
         )
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
@@ -301,6 +244,7 @@ class ModuleOptimizer:
         )
         self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
         self._frozen = (group, snapshot, warm, now_ns)
+        self._watch.began(now_ns)
 
     def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
         agent = self._agent
@@ -313,6 +257,10 @@ class ModuleOptimizer:
         if agent.agreement is not None and not self._reported:
             self.agreement, self._reported = agent.agreement, True
             group, snapshot, warm, started_ns = self._frozen
+            self._watch.ended()
+            self._release.agree(agent.agreement.power_kw, self.target_kw, snapshot.base_kw, now_ns)
+            if self._may_admit():
+                self.membership.admit()
             if agent.warm_start:
                 self._warm = (group.fingerprint, agent.warm_start)
             outbox.decision = Decision(
@@ -320,11 +268,19 @@ class ModuleOptimizer:
             )
             outbox.reports.append(self._report(now_ns))
 
+    def _may_admit(self) -> bool:
+        """Whether the own island can take a module back: no other one may owe anything by a count without it."""
+        if self._settings.island_rule == MAJORITY:
+            return self.island_share() > 0.0
+        return self.membership.present <= set(self.membership.group.members)
+
     def _report(self, now_ns: int) -> NeighborReport:
         self._report_ns = now_ns
+        self._sequence = (self._sequence + 1) % 2**16
         agreement = self.agreement
         return NeighborReport(
             sender=self._settings.module_id,
+            sequence=self._sequence,
             epoch=self.epoch,
             membership=self.membership.group.fingerprint,
             target_kw=self.target_kw,

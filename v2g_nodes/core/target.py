@@ -9,6 +9,7 @@ import numpy as np
 
 from v2g_nodes.core.checks import check_range
 
+MAJORITY, NAMEPLATE_SHARE = "majority", "nameplate_share"
 SIGNAL_TOLERANCE_PU = 1e-6  # pu, float32 of the message may take the signal this far beyond 1
 
 
@@ -55,14 +56,16 @@ def island_target_kw(
 
     Args:
         target_kw: of the station [kW].
-        members: modules of the island.
-        present: modules that have not politely left, the members among them.
+        members: modules that count for the island.
+        present: modules of the station that count (core/membership.py), the members among them.
         rating_w: ratings by id, whole numbers so that every member adds up to the same [W].
-        rule: majority = the island with more than half of the rating present owes all, others nothing, the lowest id
-            decides a tie; nameplate_share = each owes its share of the rating.
+        rule: MAJORITY = the island with more than half of the rating present owes all, others nothing, the lowest id
+            decides a tie; NAMEPLATE_SHARE = each owes its share of the rating.
     """
     island_w, present_w = (sum(rating_w[k] for k in ids) for ids in (members, present))
-    if rule == "nameplate_share":
+    if not island_w:
+        return 0.0
+    if rule == NAMEPLATE_SHARE:
         return target_kw * island_w / present_w
     owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in members)
     return target_kw if owns else 0.0

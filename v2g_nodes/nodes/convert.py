@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 from builtin_interfaces.msg import Time
 
 from v2g_nodes.core.membership import LinkReport
-from v2g_nodes.core.optimizer import NeighborReport
+from v2g_nodes.core.optimizer_types import NeighborReport
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.msg import Curve, GridSignal, MarketPlan, NeighborState
 
 NS_PER_S = 1_000_000_000
+_STATE_FIELDS = tuple(name for name in NeighborState.get_fields_and_field_types() if name != "checksum")
 SEQUENCE_EPOCH_S = 1_577_836_800  # s, 2020-01-01 UTC in Unix time; signal sequences count tenths of a second from it
 
 
@@ -45,9 +48,9 @@ def get_epoch(message: Any) -> EpochId:  # noqa: ANN401 - several message types 
 
 
 def curve_message(frame: Frame) -> Curve:
-    """Frame -> message."""
+    """Frame -> message; the membership is mixed with a checksum of all else."""
     message = Curve(
-        membership=frame.membership,
+        membership=frame.membership ^ _curve_checksum(frame),
         module_id=frame.sender,
         round=frame.round,
         bracket=frame.bracket,
@@ -62,11 +65,11 @@ def curve_message(frame: Frame) -> Curve:
 
 
 def curve_frame(message: Curve) -> Frame:
-    """Message -> frame."""
-    return Frame(
+    """Message -> frame; one damaged on the way belongs to no membership."""
+    frame = Frame(
         sender=message.module_id,
         epoch=get_epoch(message),
-        membership=message.membership,
+        membership=0,
         round=message.round,
         bracket=message.bracket,
         exponent=message.exponent,
@@ -74,15 +77,26 @@ def curve_frame(message: Curve) -> Frame:
         exponent_previous=message.exponent_previous,
         values_previous=tuple(message.values_previous.tolist()) if message.round else (),
     )
+    return frame._replace(membership=message.membership ^ _curve_checksum(frame))
 
 
-def state_message(report: NeighborReport, sequence: int, leaving: bool) -> NeighborState:
+def _curve_checksum(frame: Frame) -> int:
+    head = (*frame.epoch, frame.round, frame.sender, frame.bracket, frame.exponent, frame.exponent_previous)
+    words = (*frame.values, *frame.values_previous)
+    return zlib.crc32(struct.pack(f"<IHBHBBbb{len(words)}h", *head, *words))
+
+
+def state_message(report: NeighborReport, leaving: bool) -> NeighborState:
     """Report -> message."""
-    flags = NeighborState.FLAG_AGREED * report.agreed + NeighborState.FLAG_LEAVING * leaving
+    flags = (
+        NeighborState.FLAG_AGREED * report.agreed
+        + NeighborState.FLAG_LEAVING * leaving
+        + NeighborState.FLAG_LINK_COUNTS * report.link.counts
+    )
     message = NeighborState(
         membership=report.membership,
         module_id=report.sender,
-        sequence=sequence,
+        sequence=report.sequence,
         lambda_eur_per_kwh=report.lambda_eur_per_kwh,
         power_kw=report.power_kw,
         target_kw=report.target_kw,
@@ -94,13 +108,22 @@ def state_message(report: NeighborReport, sequence: int, leaving: bool) -> Neigh
         link_alive_high=report.link.alive >> 32,
     )
     put_epoch(message, report.epoch)
+    message.checksum = _state_checksum(message)
     return message
 
 
-def state_report(message: NeighborState) -> NeighborReport:
-    """Message -> report."""
+def _state_checksum(message: NeighborState) -> int:
+    fields = [getattr(message, name) for name in _STATE_FIELDS]
+    return zlib.crc32(struct.pack("<IIHBBHfffBBHHII", *fields))
+
+
+def state_report(message: NeighborState) -> NeighborReport | None:
+    """Message -> report; None where the checksum does not fit."""
+    if message.checksum != _state_checksum(message):
+        return None
     return NeighborReport(
         sender=message.module_id,
+        sequence=message.sequence,
         epoch=get_epoch(message),
         membership=message.membership,
         target_kw=message.target_kw,
@@ -112,6 +135,7 @@ def state_report(message: NeighborState) -> NeighborReport:
             message.link_incarnation,
             message.link_version,
             message.link_alive_low | message.link_alive_high << 32,
+            bool(message.flags & NeighborState.FLAG_LINK_COUNTS),
         ),
     )
 

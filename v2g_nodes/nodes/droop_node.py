@@ -31,6 +31,7 @@ class DroopParameters(LimitParameters):
     gain_kw_per_hz: float = parameter(0.0, "share of the station's gain", "kW/Hz", 0.0, 1e5)
     deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
+    optimizer_silent_s: float = parameter(1.0, "a base set-point that is not repeated is held so long", "s", 0.3, 60.0)
 
 
 class DroopNode(ManagedNode[DroopParameters]):
@@ -84,8 +85,10 @@ class DroopNode(ManagedNode[DroopParameters]):
             self._ticker.wake()
 
     def _on_base(self, message: BaseSetpoint) -> None:
-        # The stamp counts in ROS time, the law in its own: what is left of the validity goes over.
+        # The stamp counts in ROS time, the law in its own: what is left of the validity goes over. A stepped clock
+        # must not make it longer.
         left_s = convert.to_seconds(message.valid_until) - self._module.now_s()
+        left_s = min(left_s, self.p.held_s(self.p.optimizer_silent_s))
         # Not woken for it: the next tick is at most a period away, and neighbours may be in their last round.
         self._control.set_base(message.power_kw, self._module.law_s() + left_s)
 
@@ -99,6 +102,7 @@ class DroopNode(ManagedNode[DroopParameters]):
             inputs = self._control.inputs(
                 now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw
             )
+            self._module.base_kw = inputs.base_kw
             return self._control.decide(inputs)
 
         arrival_ns = self._arrival_ns

@@ -94,11 +94,12 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._hold_s = p.held_s(p.signal_hold_s)
         self.signal_age_s = math.inf
         self.droop_overruns = 0
+        self.base_kw = 0.0  # droop's, agreed and valid
         self._applied_out = self.publisher(streams.APPLIED)
         self._status_out = self.publisher(streams.STATUS)
         self._applied_ns = 0
         self._status_ns = 0
-        self._shown: tuple[float, float, Mode] = (0.0, 0.0, Mode.OFF)
+        self._shown: tuple[Mode, float, float, float] = (Mode.OFF, 0.0, 0.0, 0.0)
         self._status_shown: tuple[Mode, str] = (Mode.OFF, "")
         self.listen(streams.E_STOP, self._on_e_stop)
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -178,7 +179,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         with self._lock:
             silent = (now_ns - self._driven_ns) / 1e9 > self.p.droop_silent_s
             if silent:
-                self.signal_age_s = math.inf
+                self.signal_age_s, self.base_kw = math.inf, 0.0
                 self._tick(lambda control, _now_s, dt_s: control.towards_zero_kw(dt_s))
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
@@ -192,9 +193,9 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._status_out.publish(status)
 
     def _applied_due(self, now_ns: int, silent: bool) -> Applied | None:
-        shown = (self.control.setpoint_kw, self._seen.power_kw, self.control.mode)
-        changed = shown[2] != self._shown[2] or any(
-            abs(a - b) > CHANGE_KW for a, b in zip(shown[:2], self._shown[:2], strict=True)
+        shown = (self.control.mode, self.control.setpoint_kw, self._seen.power_kw, self.base_kw)
+        changed = shown[0] != self._shown[0] or any(
+            abs(a - b) > CHANGE_KW for a, b in zip(shown[1:], self._shown[1:], strict=True)
         )
         if not changed and now_ns - self._applied_ns < REPORT_LATEST_S * 1e9:
             return None
@@ -220,6 +221,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             power_kw=seen.power_kw,
             limit_low_kw=offer.low_kw,
             limit_high_kw=offer.high_kw,
+            base_kw=0.0 if silent else self.base_kw,
         )
 
     def _status(self, reason: str) -> ModuleStatus:

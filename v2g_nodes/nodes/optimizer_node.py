@@ -17,14 +17,8 @@ from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.limits import ModuleRating
-from v2g_nodes.core.optimizer import (
-    Decision,
-    ModuleOptimizer,
-    NeighborReport,
-    OptimizerSettings,
-    Outbox,
-    Snapshot,
-)
+from v2g_nodes.core.optimizer import ModuleOptimizer
+from v2g_nodes.core.optimizer_types import Decision, NeighborReport, OptimizerSettings, Outbox, Snapshot
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.target import target_kw
@@ -47,7 +41,7 @@ from v2g_nodes.nodes.trials import TrialParameters, Trials
 RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
-SETPOINT_REPEAT_S = 1.0  # s, base set-point is published again while valid
+SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,11 @@ class OptimizerParameters(TrialParameters):
     import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
     cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
     epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)
-    setpoint_valid_s: float = parameter(6.0, "how long droop holds a base set-point", "s", 0.5, 600.0)
+    setpoint_valid_s: float = parameter(6.0, "how long an agreed set-point counts without a newer one", "s", 0.5, 600.0)
+    optimizer_silent_s: float = parameter(1.0, "droop holds a set-point that is not repeated so long", "s", 0.3, 60.0)
+    fall_s: float = parameter(3.7, "in this time any module's base power is down from its rating", "s", 0.01, 1e5)
     resend_ms: float = parameter(25.0, "a waiting module repeats its round after", "ms", 1.0, 1000.0)
-    heartbeat_ms: float = parameter(100.0, "pause between two reports to the neighbours", "ms", 10.0, 10_000.0)
+    heartbeat_ms: float = parameter(50.0, "pause between two reports to the neighbours", "ms", 10.0, 10_000.0)
     silence_ms: float = parameter(500.0, "a silent neighbour counts as gone after", "ms", 50.0, 60_000.0)
     eta_max: float = parameter(0.97, "cost: best efficiency", "", 0.5, 1.0)
     alpha: float = parameter(0.02, "cost: cubic loss")
@@ -134,17 +130,18 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             resend_ns=round(p.resend_ms * 1e6),
             island_rule=p.island_rule,
             algorithm=p.algorithm,
+            fall_ns=round(1e9 * p.fall_s / p.speed),
         )
         self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze)
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
-        self._valid_s = p.held_s(p.setpoint_valid_s)
+        self._valid_s, self._silent_s = p.held_s(p.setpoint_valid_s), p.held_s(p.optimizer_silent_s)
         self._plan: Plan | None = None
         self._applied: Applied | None = None
         self._applied_ns = -(1 << 62)
         self._status: ModuleStatus | None = None
         self._status_ns = self._applied_ns
-        self._setpoint: BaseSetpoint | None = None
+        self._setpoint: BaseSetpoint | None = None  # of the last agreement
         self._setpoint_until_s = -math.inf  # law time
         self._signal_ns = 0
         self._curves_sent = 0
@@ -167,7 +164,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.MARKET_PLAN, self._on_plan)
         self.every(TICK_S, self._on_tick)
-        self.every(SETPOINT_REPEAT_S, self._repeat_setpoint)
+        self.every(SETPOINT_REPEAT_S, self._publish_setpoint)
 
     def deactivate(self) -> None:
         """Leave politely: tell the neighbours before going."""
@@ -180,7 +177,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
 
     def _on_state(self, message: NeighborState) -> None:
         for heard in self._trials.heard(message):
-            self._step((), (convert.state_report(heard),))
+            report = convert.state_report(heard)
+            if report is not None:
+                self._step((), (report,))
 
     def _on_tick(self) -> None:
         self._step((), ())
@@ -264,7 +263,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         )
         supply = self._offer.freeze(hard, applied.setpoint_kw, soc, status.temperature_c, vehicle)
         detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
-        return Snapshot(supply.box, supply, detail)
+        return Snapshot(supply.box, supply, detail, float(applied.base_kw))
 
     def _send(self, outbox: Outbox) -> None:
         for frame in outbox.frames:
@@ -280,30 +279,29 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         for report in reports:
             self._states_sent += 1
             leaving = not self._optimizer.membership.taking_part
-            message = convert.state_message(report, self._states_sent % 65536, leaving)
-            self._state_out.publish(self._trials.said(message))
+            self._state_out.publish(self._trials.said(convert.state_message(report, leaving)))
 
     def _decide(self, decision: Decision) -> None:
         """Pass the agreed power on at once; the record follows with the next tick, when the others are through."""
-        now_s = self.now_s()
-        message = BaseSetpoint(
-            valid_until=convert.to_time(now_s + self._valid_s),
-            membership=decision.group.fingerprint,
-            power_kw=decision.agreement.power_kw,
-            lambda_eur_per_kwh=decision.agreement.lambda_eur_per_kwh,
+        self._setpoint = BaseSetpoint(
+            membership=decision.group.fingerprint, lambda_eur_per_kwh=decision.agreement.lambda_eur_per_kwh
         )
-        convert.put_epoch(message, decision.epoch)
-        self._setpoint_out.publish(message)
+        convert.put_epoch(self._setpoint, decision.epoch)
+        self._setpoint_until_s = self.law_s() + self._valid_s
+        self._publish_setpoint()
         agreed_ns = time.monotonic_ns()
-        self._setpoint, self._setpoint_until_s = message, self.law_s() + self._valid_s
         began = Began(self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent)
-        self._records_later.append((decision, began, now_s, agreed_ns))
+        self._records_later.append((decision, began, self.now_s(), agreed_ns))
 
-    def _repeat_setpoint(self) -> None:
-        left_s = self._setpoint_until_s - self.law_s()
-        if self._setpoint is not None and left_s > 0.0:
-            self._setpoint.valid_until = convert.to_time(self.now_s() + left_s)
-            self._setpoint_out.publish(self._setpoint)
+    def _publish_setpoint(self) -> None:
+        """The base power in force: the agreed one, or less while the group changes (core/release.py)."""
+        base_kw = self._optimizer.base_kw(time.monotonic_ns())
+        left_s = min(self._setpoint_until_s - self.law_s(), self._silent_s)
+        if self._setpoint is None or base_kw is None or left_s <= 0.0:
+            return
+        self._setpoint.power_kw = base_kw
+        self._setpoint.valid_until = convert.to_time(self.now_s() + left_s)
+        self._setpoint_out.publish(self._setpoint)
 
     def _record(self, decision: Decision, began: Began, now_s: float, agreed_ns: int) -> DecisionRecord:
         agreement, group, warm = decision.agreement, decision.group, decision.warm

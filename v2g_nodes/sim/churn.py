@@ -13,14 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from v2g_nodes.core.epoch_start import SEQUENCES_PER_S
 from v2g_nodes.core.graph import Edge, Edges, adjacency, hops_from
-from v2g_nodes.core.optimizer import (
-    NO_EPOCH,
-    Decision,
-    ModuleOptimizer,
-    NeighborReport,
-    OptimizerSettings,
-    Outbox,
-)
+from v2g_nodes.core.optimizer import ModuleOptimizer
+from v2g_nodes.core.optimizer_types import NO_EPOCH, Decision, NeighborReport, OptimizerSettings, Outbox
 from v2g_nodes.core.target import to_float32
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.sim.churn_links import TICK_NS, ChurnLinks

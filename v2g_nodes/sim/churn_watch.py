@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from v2g_nodes.core.optimizer import Decision, ModuleOptimizer, OptimizerSettings
+from v2g_nodes.core.optimizer import ModuleOptimizer
+from v2g_nodes.core.optimizer_types import Decision, OptimizerSettings
 from v2g_nodes.sim.watch_agreements import AgreementWatch
 from v2g_nodes.sim.watch_owners import OwnerWatch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from v2g_nodes.core.optimizer import Snapshot
+from v2g_nodes.core.optimizer_types import Snapshot
 from v2g_nodes.core.types import Box, FloatArray
 
 Freeze = Callable[[int], Snapshot]

@@ -13,7 +13,7 @@ from v2g_nodes.core.dispatch.agent import LocalProblem
 from v2g_nodes.core.dispatch.lockstep import COLD, LockstepAgent
 from v2g_nodes.core.dispatch.methods import build_agent
 from v2g_nodes.core.graph import Edges, adjacency
-from v2g_nodes.core.optimizer import Decision, OptimizerSettings
+from v2g_nodes.core.optimizer_types import Decision, OptimizerSettings
 from v2g_nodes.core.types import EpochId
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from v2g_nodes.core.optimizer import NO_EPOCH, ModuleOptimizer
+from v2g_nodes.core.optimizer import ModuleOptimizer
+from v2g_nodes.core.optimizer_types import NO_EPOCH
 
 ROUNDING = 1e-9
 
@@ -22,7 +23,7 @@ class OwnerWatch:
     def stepped(self, module_id: int, optimizer: ModuleOptimizer, when: str) -> None:
         """A module's view or target may have changed."""
         takes_part = optimizer.membership.taking_part and optimizer.epoch != NO_EPOCH
-        share = optimizer.own_target_kw() / optimizer.target_kw if takes_part and optimizer.target_kw else 0.0
+        share = optimizer.island_share() if takes_part and optimizer.target_kw else 0.0
         group = sum(1 << k for k in optimizer.membership.group.members)
         self._shares[module_id] = (group, share)
         if not share:

@@ -61,6 +61,9 @@ class LockstepAgent:
         warm: WarmStart | None = None,
     ) -> None:
         self._problem = problem
+        self.links = tuple(links)
+        #: per neighbour the power that its own frames make it agree to, and how exact that is [kW]; empty if unknown
+        self.powers_of_neighbours_kw: dict[int, tuple[float, float]] = {}
         self._members = len(group.members)
         self._rating_kw = group.total_rating_kw
         self._exchange = Exchange(problem.module_id, links, problem.epoch, group.fingerprint, resend_ns)

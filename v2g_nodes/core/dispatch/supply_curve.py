@@ -36,7 +36,7 @@ import numpy as np
 
 from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
-from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Result, Rounds
+from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Result, Rounds, Words
 from v2g_nodes.core.dispatch.price_grid import (
     Crossing,
     Curve,
@@ -82,14 +82,18 @@ class SupplyCurveAgent(LockstepAgent):
         prices = self._warm_grid if warm else cold_prices(span, target_kw, self._rating_kw)
         curve: tuple[Curve, Curve] = ((), ())  # points of the first pass outside the cell that the second refines
         base_kw, base_total_kw = 0.0, 0.0  # what a pass adds to: own part and the group's
+        bases_kw = dict.fromkeys(self.links, 0.0)  # and the neighbours'
         exponent = _exponent(self._rating_kw, self._members)
         for iteration in (1, 2):
             unit_kw = 2.0**exponent
             offers_kw: list[float] = self._problem.supply.response(np.array(prices)).tolist()
             units = [math.floor((kw - base_kw) / unit_kw + self._offset) for kw in offers_kw]
             sum_ = BallSum(self._plan, self._problem.module_id, units)
+            curves: dict[int, Words] = {}  # of the neighbours, from the first round
             while not sum_.done:
-                sum_.advance((yield sum_.ball, exponent))
+                received = yield sum_.ball, exponent
+                curves = curves or dict(zip(self.links, received, strict=True))
+                sum_.advance(received)
             totals_kw = tuple(accumulate((base_total_kw + unit_kw * total for total in sum_.total), max))
             known = finite_prices(prices, span)
             crossing = find_crossing(totals_kw, target_kw)
@@ -97,6 +101,9 @@ class SupplyCurveAgent(LockstepAgent):
             power_kw = offers_kw[k]
             if power_kw != offers_kw[k + 1]:
                 power_kw = base_kw + unit_kw * ((1 - share) * units[k] + share * units[k + 1])
+            for j, curve_j in curves.items():
+                power_j_kw = bases_kw[j] + unit_kw * ((1 - share) * curve_j[k] + share * curve_j[k + 1])
+                self.powers_of_neighbours_kw[j] = (power_j_kw, 2.0 * unit_kw)
             self.trace_kw.append(self._problem.box.clip(power_kw))
             if iteration == 1:
                 clipped_kw = crossing.clipped_target_kw
@@ -105,6 +112,7 @@ class SupplyCurveAgent(LockstepAgent):
             low, high = self._bracket(totals_kw, k, unit_kw * self._members)
             curve = (*known[:low], *known[high + 1 :]), (*totals_kw[:low], *totals_kw[high + 1 :])
             base_kw, base_total_kw = unit_kw * units[low], unit_kw * sum_.total[low]
+            bases_kw = {j: unit_kw * curve_j[low] for j, curve_j in curves.items()}
             left_kw = totals_kw[high] - totals_kw[low] + self._members * unit_kw
             inner = refined_prices(known[low], known[high], guess_price(known, totals_kw, crossing))
             prices = (prices[low], *inner[1:-1], prices[high])
