@@ -108,6 +108,11 @@ def state_message(report: NeighborReport, leaving: bool) -> NeighborState:
         link_alive_high=report.link.alive >> 32,
     )
     put_epoch(message, report.epoch)
+    return seal(message)
+
+
+def seal(message: NeighborState) -> NeighborState:
+    """The message with the checksum that fits its content."""
     message.checksum = _state_checksum(message)
     return message
 

@@ -20,6 +20,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.msg import NeighborState
+from v2g_nodes.nodes import convert
 from v2g_nodes.nodes.parameters import LimitParameters, check, parameter
 
 LIES = ("nan", "range", "frozen", "stuck")
@@ -87,7 +88,7 @@ class Trials:
         else:
             for name in ("sequence", "signal_sequence", "plan_version", "source_id"):
                 setattr(message, name, getattr(first, name))
-        return message
+        return convert.seal(message)
 
     def _damaged(self, message: Any) -> Any:  # noqa: ANN401 - as heard
         """The message with some bits flipped; None where it can't be read any more."""
