@@ -23,11 +23,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from v2g_nodes.core.dispatch.agent import Group
-from v2g_nodes.core.graph import Adjacency, Edge, Edges, adjacency, hops_from
+from v2g_nodes.core.graph import Adjacency, Edges, adjacency
 
 SERIAL = 0x10000
 NEWS_COPIES = 3  # a changed report is sent so often before it takes its turn with the others: 0.2**3 of all get lost
@@ -90,6 +90,7 @@ class Membership:
         self._turns: deque[int] = deque()
         self._changed = False
         self.taking_part = True
+        self._took_part = False  # in this life; who has not begun can't leave
         self.group = self._conclude()
 
     @property
@@ -141,9 +142,11 @@ class Membership:
             trusted = neighbour not in self._outdated and neighbour not in self.excluded
             if now_ns - heard_ns < self._silence_ns and trusted:
                 alive |= 1 << (neighbour - 1)
+        self._took_part = self._took_part or self.taking_part
         own = self._reports[self._module_id]
         if alive != own.alive:
-            self._issue(alive, own.incarnation, own.version, own.counts and self.taking_part)
+            left = self._took_part and not self.taking_part
+            self._issue(alive, own.incarnation, own.version, own.counts and not left)
         if not self._changed:
             return False
         self._changed = False
@@ -182,7 +185,7 @@ class Membership:
         members = frozenset(self.group.members)
         if self.present:
             return members & self.present
-        in_sight = hops_from(self._module_id, adjacency(self._wired, self._links(self._hears)))
+        in_sight, _ = self._reach({k: report.alive for k, report in self._reports.items()})
         half = 2 * sum(self._rating_kw[k] for k in members) > sum(self._rating_kw.values())
         return members if half or len(in_sight) == len(self._rating_kw) else frozenset()
 
@@ -213,21 +216,29 @@ class Membership:
             self._news.insert(2 * place, origin)
 
     def _conclude(self) -> Group:
-        links = self._links(lambda a, b: self._takes_part(a) and self._hears(a, b))
-        members = tuple(sorted(hops_from(self._module_id, adjacency(self._wired, links))))
-        edges = tuple(sorted((a, b) for a, b in links if a in members))
+        taking_part = {k: report.alive for k, report in self._reports.items() if self._takes_part(k)}
+        reached, edges = self._reach(taking_part)
+        members = tuple(sorted(reached))
         rating = {k: self._rating_kw[k] for k in members}
         return Group(members, edges, rating, self._fingerprint())
 
-    def _links(self, hears: Callable[[int, int], bool]) -> list[Edge]:
-        """Links of the station file both of whose ends hear each other."""
-        return [(a, b) for a, others in self._wired.items() for b in others if a < b and hears(a, b) and hears(b, a)]
+    def _reach(self, alive: Mapping[int, int]) -> tuple[set[int], Edges]:
+        """Modules joined to this one by links whose ends hear each other, and these links, ascending."""
+        reached, coming = {self._module_id}, [self._module_id]
+        edges = []
+        while coming:
+            a = coming.pop()
+            for b in self._wired[a] if a in alive else ():
+                if b in alive and alive[a] >> (b - 1) & alive[b] >> (a - 1) & 1:
+                    if a < b:
+                        edges.append((a, b))
+                    if b not in reached:
+                        reached.add(b)
+                        coming.append(b)
+        return reached, tuple(sorted(edges))
 
-    def _hears(self, a: int, b: int) -> bool:
-        return a in self._reports and bool(self._reports[a].alive >> (b - 1) & 1)
-
-    def _takes_part(self, a: int) -> bool:
-        return self._hears(a, a)
+    def _takes_part(self, k: int) -> bool:
+        return bool(self._reports[k].alive >> (k - 1) & 1)
 
     def _fingerprint(self) -> int:
         known = [self._reports[k] for k in sorted(self._reports)]

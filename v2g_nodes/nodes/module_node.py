@@ -99,6 +99,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._status_out = self.publisher(streams.STATUS)
         self._applied_ns = 0
         self._status_ns = 0
+        self._listeners = 0
         self._shown: tuple[Mode, float, float, float] = (Mode.OFF, 0.0, 0.0, 0.0)
         self._status_shown: tuple[Mode, str] = (Mode.OFF, "")
         self.listen(streams.E_STOP, self._on_e_stop)
@@ -174,8 +175,12 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self.control.observe(_observation(self._seen), self.signal_age_s <= self._hold_s)
 
     def _on_report(self) -> None:
-        """20 Hz: take over when droop is silent; publish what changed."""
+        """20 Hz: take over when droop is silent; publish what changed, and all of it to who has just begun to listen."""
         now_ns = time.monotonic_ns()
+        listeners = self._applied_out.get_subscription_count() + self._status_out.get_subscription_count()
+        if listeners > self._listeners:  # a restarted optimizer waits for both
+            self._applied_ns = self._status_ns = 0
+        self._listeners = listeners
         with self._lock:
             silent = (now_ns - self._driven_ns) / 1e9 > self.p.droop_silent_s
             if silent:
