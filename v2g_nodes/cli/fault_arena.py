@@ -100,7 +100,7 @@ class Arena:
     def settle(self) -> bool:
         """Wait until all agree and a spare is warm; then begin to watch anew, at a random moment of an epoch."""
         quiet = self.until(
-            lambda: self.watch.settled(time.monotonic_ns()) and self.supervisor.spare_is_warm, SETTLE_S)
+            lambda: self.watch.settled(time.monotonic_ns()) and self.supervisor.spare_is_known, SETTLE_S)
         self.wait(self.chance.uniform(0.0, self.epoch_period_s))
         self.watch.clear()
         self.group = self.watch.group()
@@ -232,11 +232,22 @@ class Arena:
             recovered=recovered, recover_s=_since(recover_ns, killed_ns), rejoin_s=_since(rejoin_ns or None, killed_ns),
             spare_ready=spare_ready, text="" if recovered else self.what_is_missing(names))
 
-    def together_again(self, ended_ns: int) -> tuple[bool, float | None]:
-        """Wait until all agree after a fault has ended: whether they do, and since when [s]."""
+    def together_again(self, ended_ns: int, parted: int | None = None) -> tuple[bool, float | None]:
+        """Wait until all agree after a fault has ended.
+
+        Args:
+            ended_ns: when it ended [ns].
+            parted: fingerprint of the last group under the fault, which must give way; None: it need not.
+
+        Returns:
+            Whether they do; how long that took [s], None where the fault had left the group alone.
+        """
+        def agreed_ns() -> int | None:
+            return self.watch.agreed_ns(self.modules, ended_ns, other_than=parted, exactly=True)
+
         recovered = self.until(
-            lambda: self.all_agreed_ns(ended_ns) is not None and self.watch.settled(time.monotonic_ns()), RECOVERED_S)
-        return recovered, _since(self.all_agreed_ns(ended_ns), ended_ns)
+            lambda: agreed_ns() is not None and self.watch.settled(time.monotonic_ns()), RECOVERED_S)
+        return recovered, _since(agreed_ns(), ended_ns) if self.regrouped() else None
 
     def what_is_missing(self, names: Collection[str] = ()) -> str:
         """Why all do not agree, in a few words."""

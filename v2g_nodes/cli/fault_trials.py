@@ -122,10 +122,11 @@ def _cut(arena: Arena, links: list[tuple[int, int]], seconds: float) -> Outcome:
         arena.wait(seconds)
         agreed_ns = arena.island_agreed_ns(islands, begun_ns)
         fault = arena.watch.island_fault(islands, arena.ratings_kw, begun_ns)
+        parted = arena.watch.group()
     ended_ns = time.monotonic_ns()
     if agreed_ns is None:
         fault = fault or f"no agreement in each of {[sorted(island) for island in islands]}"
-    recovered, merge_s = arena.together_again(ended_ns)
+    recovered, merge_s = arena.together_again(ended_ns, parted)
     return Outcome(recovered and not fault, recover_s=None if agreed_ns is None else (agreed_ns - begun_ns) / 1e9,
                    merge_s=merge_s, text=fault or ("" if recovered else arena.what_is_missing()))
 

@@ -55,6 +55,7 @@ class Host:
         self.name = name
         self.said: dict[str, Event] = {}  # the last event of each kind
         self.exit_code: int | None = None
+        self.warm_since_s = float("inf")  # steady time
         self._selector, self._receiver = selector, receiver
         parent = os.getpid()
         self._process = subprocess.Popen(
@@ -164,6 +165,8 @@ class Host:
             self._to_log(line)
             return
         self.said[event["event"]] = event
+        if event["event"] == "warm":
+            self.warm_since_s = time.monotonic()
         self._receiver.event(self, event)
 
     def _to_log(self, line: str) -> None:

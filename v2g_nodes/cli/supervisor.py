@@ -26,6 +26,7 @@ SPARE, SPARE_COLOR = "spare", "bright_black"
 SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
 PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
 PASSED_ON = ("table", "epoch", "signal", "extremes", "refused")  # monitor, witness and hosts tell others than us
+DISCOVERED_S = 1.5  # after joining; what is lost of a discovery Fast DDS repeats once a second
 ENDING_S = 0.002  # while a host has closed its output but is not gone yet
 
 
@@ -205,9 +206,10 @@ class Supervisor:
         return name in self._hosts and self._hosts[name].ready
 
     @property
-    def spare_is_warm(self) -> bool:
-        """Whether somebody is ready to take over and nobody has to."""
-        return not self._vacant and any(spare.warm for spare in self._spares)
+    def spare_is_known(self) -> bool:
+        """Whether somebody whom all others have discovered is ready to take over, and nobody has to."""
+        warm_since_s = min((spare.warm_since_s for spare in self._spares), default=float("inf"))
+        return not self._vacant and time.monotonic() - warm_since_s > DISCOVERED_S
 
     def _look_after(self) -> None:
         for spec in self._plan.processes:

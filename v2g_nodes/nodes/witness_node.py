@@ -17,6 +17,7 @@ from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.nodes.witness_measures import TOLERANCE_KW, Counter, JumpMeter, LimitJudge, SumMeter
 
 TELL_S = 0.5  # s, what was worst so far is told so often
+JUMP_WORTH_TELLING_S = 0.102  # s of the ramp; a change in 0.1 s should not be more
 TEXTS_MAX = 5  # of one telling
 
 
@@ -41,8 +42,8 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         p = self.p
         self._rating_kw = dict(zip(p.module_ids, p.ratings_kw, strict=True))
         self._jumps = {k: JumpMeter() for k in p.module_ids}
-        self._judges = {k: LimitJudge(self._rating_kw[k], ramp)
-                        for k, ramp in zip(p.module_ids, p.ramps_kw_per_s, strict=True)}
+        self._ramp_kw_per_s = dict(zip(p.module_ids, p.ramps_kw_per_s, strict=True))
+        self._judges = {k: LimitJudge(self._rating_kw[k], self._ramp_kw_per_s[k]) for k in p.module_ids}
         self._law = Droop(p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6)
         self._sums = SumMeter()
         self._violations, self._forced = Counter(), Counter()
@@ -80,9 +81,9 @@ class WitnessNode(ManagedNode[WitnessParameters]):
     def _on_applied(self, message: Applied) -> None:
         k, now_s = message.module_id, time.monotonic()
         jump_kw = self._jumps[k].add(convert.to_seconds(message.stamp), now_s, message.setpoint_kw)
-        if jump_kw > self._jump_kw_max:
-            self._jump_kw_max = jump_kw
+        if jump_kw > max(self._jump_kw_max, JUMP_WORTH_TELLING_S * self._ramp_kw_per_s[k]):
             self._texts.append(f"module {k} moves {jump_kw:.3f} kW in 0.1 s")
+        self._jump_kw_max = max(self._jump_kw_max, jump_kw)
         self._judge(k, self._judges[k].problem(now_s, message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))
         self._sums.module(now_s, k, self._base_kw[k], message.setpoint_kw)
 
