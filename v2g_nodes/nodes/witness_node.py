@@ -50,7 +50,6 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         self._jump_kw_max, self._unsafe = 0.0, 0
         self._texts: list[str] = []
         self._signal_sequence = -1
-        self._base_kw = dict.fromkeys(p.module_ids, 0.0)
 
     def activate(self) -> None:
         """Listen to everyone."""
@@ -85,11 +84,10 @@ class WitnessNode(ManagedNode[WitnessParameters]):
             self._texts.append(f"module {k} moves {jump_kw:.3f} kW in 0.1 s")
         self._jump_kw_max = max(self._jump_kw_max, jump_kw)
         self._judge(k, self._judges[k].problem(now_s, message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))
-        self._sums.module(now_s, k, self._base_kw[k], message.setpoint_kw)
+        self._sums.module(now_s, k, message.base_kw, message.setpoint_kw)
 
     def _base_judge(self, k: int) -> Callable[[BaseSetpoint], None]:
         def on_base(message: BaseSetpoint) -> None:
-            self._base_kw[k] = message.power_kw
             if not abs(message.power_kw) <= self._rating_kw[k] + TOLERANCE_KW:
                 self._judge(k, f"base power {message.power_kw:g} kW, allowed up to {self._rating_kw[k]:g} kW")
 
