@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from v2g_nodes.core.errors import StartupError
+from v2g_nodes.station_config import config_path
 
 PROFILE_FILE = "fastdds_localhost.xml"
 # Fast DDS 2 reads the first, Fast DDS 3 the second.
@@ -27,16 +28,12 @@ _LOCK_SUFFIX = "_el"  # Fast DDS holds a lock on this file of a segment while it
 
 
 def profile_path() -> Path:
-    """The profile in the source tree or, installed, in `share/v2g_nodes/config`.
+    """The profile.
 
     Raises:
         StartupError: the file is missing.
     """
-    for folder in Path(__file__).resolve().parents:
-        for place in (folder / "config", folder / "share" / "v2g_nodes" / "config"):
-            if (place / PROFILE_FILE).is_file():
-                return place / PROFILE_FILE
-    raise StartupError(f"{PROFILE_FILE} found neither in the source tree nor in share/v2g_nodes/config; install again")
+    return config_path(PROFILE_FILE)
 
 
 def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:

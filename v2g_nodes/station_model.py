@@ -5,11 +5,12 @@ Version 1. Simulation is one key (`backend: sim`); control code knows no differe
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from v2g_nodes.core.types import MODULES_MAX
+from v2g_nodes.station_key import key as _key
 
 Topology = Literal["ring", "line", "star", "bus", "mesh"]
 Algorithm = Literal["supply_curve", "newton", "admm", "primal_dual", "price_tracking"]
@@ -19,13 +20,6 @@ Response = Literal["recorded", "swing"]
 
 CLOCK = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
 DAY = r"^\d{4}-\d{2}-\d{2}$"
-
-
-def _key(default: object, text: str, unit: str = "", low: float | None = None, high: float | None = None,
-         pattern: str | None = None, allowed: str = "") -> Any:  # noqa: ANN401 - as pydantic.Field, which stands for any type
-    """A key of the file: default, text, unit, bounds; `allowed` where type and bounds do not say it in words."""
-    return Field(default, ge=low, le=high, pattern=pattern, description=text,
-                 json_schema_extra={"unit": unit, "allowed": allowed})
 
 
 class Section(BaseModel):

@@ -67,6 +67,7 @@ COMMANDS = (
     Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers."),
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
+    Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 

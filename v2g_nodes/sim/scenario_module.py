@@ -1,0 +1,99 @@
+"""A module as it is in the live station, without ROS: droop, last gate and simulated hardware, stepped by dt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from v2g_nodes.core.cost import LocalCost, conversion_loss_kw
+from v2g_nodes.core.droop import Droop
+from v2g_nodes.core.droop_control import DroopControl
+from v2g_nodes.core.epoch_start import OfferRule
+from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.supply import BoxedCost
+from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement
+
+
+@dataclass(frozen=True)
+class ModuleParts:
+    """What a module is made of.
+
+    Args:
+        offer: makes its offers.
+        plant: the hardware with its vehicle.
+        law: droop with this module's gain.
+        signal_hold_s: how long a silent grid signal is held [s].
+        setpoint_valid_s: how long droop holds a base set-point [s].
+    """
+
+    offer: OfferRule
+    plant: Ek3Plant
+    law: Droop
+    signal_hold_s: float
+    setpoint_valid_s: float
+
+
+class ScenarioModule:
+    """One module; `base_kw` is the base power that its optimizer repeats to droop, None before the first agreement.
+
+    Args:
+        parts: what it is made of.
+        tick_s: step of the simulation [s].
+    """
+
+    def __init__(self, parts: ModuleParts, tick_s: float) -> None:
+        rating = parts.offer.rating
+        self.law = parts.law
+        self.offer = parts.offer
+        self.base_kw: float | None = None
+        self.alive = True
+        self._valid_s = parts.setpoint_valid_s
+        self._plant = parts.plant
+        self._droop = DroopControl(parts.law, rating.ramp_kw_per_s, parts.signal_hold_s)
+        self.control = ModuleControl(rating, rating.p_max_kw, armed=True, longest_tick_s=tick_s)
+        self.seen = parts.plant.measurement()
+        self.control.observe(_observation(self.seen), signal_valid=True)
+        self.control.observe(_observation(self.seen), signal_valid=True)  # OFF, STANDBY, READY
+        self.capacity_kwh = self.seen.vehicle.capacity_kwh
+
+    def freeze(self) -> BoxedCost:
+        """The offer of this moment."""
+        seen, control = self.seen, self.control
+        return self.offer.freeze(control.range_kw, control.setpoint_kw, seen.soc, seen.temperature_c, seen.vehicle)
+
+    def tick(self, now_s: float, dt_s: float, frequency_hz: float) -> Measurement:
+        """One tick of droop, gate and hardware; a dead module's hardware hears nothing.
+
+        Args:
+            now_s: law time [s].
+            dt_s: since the last tick [s].
+            frequency_hz: measured now [Hz].
+        """
+        if not self.alive:
+            self.seen = self._plant.step(None, dt_s)
+            return self.seen
+        droop, control = self._droop, self.control
+        droop.set_frequency(frequency_hz, now_s)
+        if self.base_kw is not None:
+            droop.set_base(self.base_kw, now_s + self._valid_s)
+        inputs = droop.inputs(now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw)
+        gated = control.apply(droop.decide(inputs), dt_s)
+        self.seen = self._plant.step(gated.setpoint_kw, dt_s)
+        control.observe(_observation(self.seen), signal_valid=True)
+        return self.seen
+
+    def wear_eur_per_h(self) -> float:
+        """What power costs the vehicle at this moment: wear and heat, not the lost energy [EUR/h]."""
+        seen, parameters = self.seen, self.offer.cost
+        cost = LocalCost(parameters, seen.soc, seen.temperature_c)
+        power_kw = self.seen.power_kw
+        at_power, at_rest = cost.cost(np.array([power_kw, 0.0])).tolist()
+        lost: float = parameters.loss_price_eur_per_kwh * conversion_loss_kw(parameters, power_kw)
+        return float(at_power - at_rest - lost)
+
+
+def _observation(seen: Measurement) -> Observation:
+    return Observation(
+        seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c, seen.vehicle, seen.fault
+    )
