@@ -175,7 +175,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self.control.observe(_observation(self._seen), self.signal_age_s <= self._hold_s)
 
     def _on_report(self) -> None:
-        """20 Hz: take over when droop is silent; publish what changed, and all of it to who has just begun to listen."""
+        """20 Hz: take over when droop is silent; publish what changed, and everything to who has begun to listen."""
         now_ns = time.monotonic_ns()
         listeners = self._applied_out.get_subscription_count() + self._status_out.get_subscription_count()
         if listeners > self._listeners:  # a restarted optimizer waits for both

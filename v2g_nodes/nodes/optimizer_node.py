@@ -35,12 +35,14 @@ from v2g_nodes.msg import (
 )
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.diagnostics import exchange_diagnostics
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.trials import TrialParameters, Trials
 
 RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
+DIAGNOSTICS_S = 1.0  # s, wall: /diagnostics at least so often
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
 
 
@@ -152,6 +154,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._curve_out = self.publisher(streams.CURVE)
         self._setpoint_out = self.publisher(streams.BASE_SETPOINT)
         self._record_out = self.publisher(streams.DECISION_RECORD)
+        self._diagnostics_out = self.publisher(streams.DIAGNOSTICS)
+        self._faults: dict[int, str] = {}  # excluded neighbours, as told last
 
     def activate(self) -> None:
         """Listen to neighbours, own module, signal and plan."""
@@ -165,6 +169,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self.listen(streams.MARKET_PLAN, self._on_plan)
         self.every(TICK_S, self._on_tick)
         self.every(SETPOINT_REPEAT_S, self._publish_setpoint)
+        self.every(DIAGNOSTICS_S, self._publish_diagnostics)
 
     def deactivate(self) -> None:
         """Leave politely: tell the neighbours before going."""
@@ -183,6 +188,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
 
     def _on_tick(self) -> None:
         self._step((), ())
+        if self._optimizer.faults.keys() != self._faults.keys():
+            self._tell_excluded()
         records, self._records_later = self._records_later, []
         if records and time.monotonic_ns() - records[-1][-1] < RECORD_AFTER_NS:
             self._records_later = records
@@ -191,6 +198,24 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._report(reports)
         for record in records:
             self._record_out.publish(self._record(*record))
+
+    def _tell_excluded(self) -> None:
+        faults = dict(self._optimizer.faults)
+        for k in faults.keys() - self._faults.keys():
+            self.get_logger().warning(f"module {k} excluded: {faults[k]}")
+        for k in self._faults.keys() - faults.keys():
+            self.get_logger().warning(f"module {k} is sane again and taken back")
+        self._faults = faults
+        self._publish_diagnostics()
+
+    def _publish_diagnostics(self) -> None:
+        optimizer = self._optimizer
+        self._diagnostics_out.publish(
+            exchange_diagnostics(
+                convert.to_time(self.now_s()), self.p.module_id, optimizer.membership.group.members,
+                len(self.p.module_ids), optimizer.island_share(), self._faults,
+            )
+        )  # fmt: skip
 
     def _on_applied(self, message: Applied) -> None:
         if all(map(math.isfinite, (message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))):

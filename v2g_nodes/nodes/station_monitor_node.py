@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.mode import Mode
 from v2g_nodes.core.run_statistics import EpochResult
@@ -60,6 +62,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._signal: GridSignal | None = None
         self._applied: dict[int, tuple[int, Applied]] = {}  # with the steady time of receipt [ns]
         self._status: dict[int, tuple[int, ModuleStatus]] = {}
+        self._exchange_faults: dict[str, str] = {}  # by status name
         self._started_ns = 0
         self._settled: EpochResult | None = None
         self._lambda: dict[int, float] = {}
@@ -75,6 +78,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self.listen(streams.DECISION_RECORD, self._on_record, space)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.GRID_METER, self._on_meter)
+        self.listen(streams.DIAGNOSTICS, self._on_diagnostics)
         self.every(TABLE_S, self._show)
         self.every(SAMPLE_S, self._sample)
         self._groups: dict[int, int] = {}
@@ -105,6 +109,13 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._status[message.module_id] = (time.monotonic_ns(), message)
         if self._started_ns:
             self._record.add_status(message)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.level == DiagnosticStatus.ERROR:
+                self._exchange_faults[status.name] = status.message
+            else:
+                self._exchange_faults.pop(status.name, None)
 
     def _on_meter(self, message: Meter) -> None:
         self._record.add_meter(message)
@@ -151,6 +162,8 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         stale = [k for k in self.p.module_ids if k not in self._status or self._is_stale(self._status[k][0])]
         if stale:
             return f"no status from module {', '.join(map(str, stale))}"
+        if self._exchange_faults:
+            return "; ".join(sorted(set(self._exchange_faults.values())))
         last = self._record.last
         if last is not None and last.members < len(self.p.module_ids):
             return f"{last.members} of {len(self.p.module_ids)} modules agreed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
@@ -63,12 +64,13 @@ GRID_SIGNAL = Stream("/grid/signal", GridSignal, "each measurement, at least 1 H
 GRID_MEASUREMENT = Stream("/grid/measurement", GridSignal, "each measurement of an external meter", 1.0)
 GRID_METER = Stream("/grid/meter", Meter, "1 Hz", 0.0)
 MARKET_PLAN = Stream("/market/plan", MarketPlan, "on change and every 10 s", 0.0, reliable=True, latched=True, depth=1)
-NEIGHBOR_STATE = Stream("neighbor_state", NeighborState, "per epoch and heartbeat, 10 Hz", 0.5)
+NEIGHBOR_STATE = Stream("neighbor_state", NeighborState, "per epoch and heartbeat, 20 Hz", 0.5)
 CURVE = Stream("curve", Curve, "one per round", 0.0)
-BASE_SETPOINT = Stream("base_setpoint", BaseSetpoint, "per epoch and every second", 6.0)
-APPLIED = Stream("applied", Applied, "on change up to 20 Hz, at least 5 Hz", 1.0)
+BASE_SETPOINT = Stream("base_setpoint", BaseSetpoint, "per epoch and 10 Hz", 1.0)
+APPLIED = Stream("applied", Applied, "on change up to 20 Hz, at least 5 Hz", 0.6)
 STATUS = Stream("status", ModuleStatus, "2 Hz and on change", 3.0, depth=5)
 STATION_STATUS = Stream("/station/status", StationStatus, "per epoch", 0.0)
 DECISION_RECORD = Stream("decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, depth=50)
+DIAGNOSTICS = Stream("/diagnostics", DiagnosticArray, "1 Hz and on change, each optimizer", 3.0, depth=64)
 CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
 E_STOP = Stream("/e_stop", Bool, "on demand; true latches SAFE", 0.0, reliable=True, latched=True, depth=1)
