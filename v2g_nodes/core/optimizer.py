@@ -49,6 +49,7 @@ class ModuleOptimizer:
         self.epoch = NO_EPOCH
         self.target_kw = math.nan
         self.agreement: Agreement | None = None
+        self._price_of_neighbours: float | None = None  # what one of them said last; a joiner starts from it
         self._agent: LockstepAgent | None = None
         self._warm: tuple[int, WarmStart] | None = None
         self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
@@ -206,6 +207,8 @@ class ModuleOptimizer:
         if self._views.get(report.sender) != report.membership:
             self._views[report.sender] = report.membership
             self._unrest_ns = now_ns
+        if report.agreed:
+            self._price_of_neighbours = report.lambda_eur_per_kwh
         linked = report.sender in self._linked
         self._watch.compare(report, self.epoch, linked, self._running_agent(report), now_ns)
         if not self._watch.adoptable(report) or _beyond(report.epoch, sequence_limit):
@@ -233,6 +236,7 @@ class ModuleOptimizer:
             self.epoch,
             self.target_kw * self.island_share(),
             self._settings.price_span_eur_per_kwh,
+            self._price_of_neighbours if self.agreement is None else self.agreement.lambda_eur_per_kwh,
         )
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
         self._tag = self._frame_tag()
