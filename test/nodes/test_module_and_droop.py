@@ -409,6 +409,25 @@ def test_battery_and_power_survive_a_restart(bench: Bench, tmp_path: Path) -> No
     assert again.module._seen.constraint_violations == 0
 
 
+def test_what_was_told_is_kept_for_who_takes_over(bench: Bench, tmp_path: Path) -> None:
+    """A killed process says no farewell: at any moment the file is no older than the last message."""
+    file = tmp_path / "ek3_01.json"
+    rig = Rig(bench, state_file=str(file), ramp_kw_per_s=1.0)
+    told: list[float] = []
+    kept: list[float] = []
+
+    def listen(message: Applied) -> None:
+        told.append(message.setpoint_kw)
+        kept.append(json.loads(file.read_text())["reference_kw"])
+
+    bench.peer.create_subscription(streams.APPLIED.message, f"{SPACE}/applied", listen, streams.APPLIED.qos)
+    rig.base_kw = 1.0
+    rig.reach(1.0)
+    rising = [(a, b) for a, b in zip(told, kept, strict=True) if 0.1 < a < 0.9]
+    assert len(rising) > 5
+    assert all(b >= a - 1e-3 for a, b in rising)
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 1}'])
 def test_a_state_file_that_is_something_else_is_refused_by_name(bench: Bench, tmp_path: Path, content: str) -> None:
     file = tmp_path / "state.json"

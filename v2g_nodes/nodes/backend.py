@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
 
+STATE_BYTES = 2048  # what comes after the state is blank; three times its usual length
+
 
 class Backend(Protocol):
     """A module's hardware."""
@@ -65,13 +67,18 @@ class SimulatedModule:
         self._plant.reset_fault()
 
     def checkpoint(self) -> Callable[[], None]:
-        """See Backend: written beside and renamed, so a killed process leaves the old or the new, never half."""
+        """See Backend: one write within a page, so a killed process leaves the old or the new, never half."""
         file, text = self._file, self._plant.to_state(self._clock_s())
 
         def keep() -> None:
-            if file:
+            if file is None:
+                return
+            try:
+                with file.open("r+b", buffering=0) as kept:
+                    kept.write(text.encode().ljust(STATE_BYTES))
+            except FileNotFoundError:  # the first time: made beside, for a new file is empty at first
                 partial = file.with_suffix(".part")
-                partial.write_text(text, encoding="utf-8")
+                partial.write_bytes(text.encode().ljust(STATE_BYTES))
                 partial.replace(file)
 
         return keep

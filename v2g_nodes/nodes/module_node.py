@@ -30,7 +30,6 @@ REPORT_S = 0.05  # s, `applied` at most this often
 REPORT_LATEST_S = 0.2  # s, and at least this often
 CHANGE_KW = 0.001  # kW, smaller changes are not worth a message
 STATUS_S = 0.5  # s
-SAVE_S = 1.0  # s
 PAUSE_S = 0.1  # s, wall: a tick that comes later than this has had a pause before it; below the hardware's time-out
 
 Request: TypeAlias = Callable[[ModuleControl, float, float], float]
@@ -113,7 +112,6 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._observe()  # limits before the first tick, or its gate would force power that flows to zero at once
         self._driven_ns = time.monotonic_ns()
         self.every(REPORT_S, self._on_report)
-        self.every(SAVE_S, self._save)
 
     def deactivate(self) -> None:
         """Stop commanding: the hardware times out and ramps to zero by itself. Say so."""
@@ -192,6 +190,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._violations_told = seen.constraint_violations
         if seen.constraint_violations > before:
             self.get_logger().warning(f"constraint violation: {seen.violation}", throttle_duration_sec=1.0)
+        self._save()  # before it is told: who takes over after a kill goes on from what was told, or later
         if applied is not None:
             self._applied_out.publish(applied)
         if status is not None:
