@@ -12,9 +12,10 @@ from v2g_nodes.bringup_parameters import (
     price_span_eur_per_kwh,
     run_parameters,
 )
-from v2g_nodes.core.droop import Droop
+from v2g_nodes.core.droop import Droop, fall_s
 from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.limits import ModuleRating, droop_headroom_kw
+from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.sim.ek3_module import build_plant
 from v2g_nodes.sim.scenario_file import Scenario
 from v2g_nodes.sim.scenario_graph import CLUSTER_MODULES, CLUSTERS, station_graph
@@ -62,8 +63,10 @@ def build_parts(scenario: Scenario, algorithm: str) -> StationParts:
 
 def _modules(station: Station, scenario: Scenario) -> Iterator[ModuleParts]:
     # A module's share of the droop gain is its rating over 0.2 Hz, whatever the station around it.
-    for module in station.modules:
-        kind, gain = module_type(station, module), droop_gain_kw_per_hz(station, module)
+    kinds = [module_type(station, module) for module in station.modules]
+    rise_s = max(fall_s(kind.p_max_kw, kind.ramp_kw_per_s) for kind in kinds)
+    for module, kind in zip(station.modules, kinds, strict=True):
+        gain = droop_gain_kw_per_hz(station, module)
         rating = ModuleRating(kind.p_max_kw, kind.ramp_kw_per_s, kind.soc_min, kind.soc_max, kind.efficiency)
         headroom_kw = droop_headroom_kw(gain, station.droop.reserve_hz)
         yield ModuleParts(
@@ -71,7 +74,9 @@ def _modules(station: Station, scenario: Scenario) -> Iterator[ModuleParts]:
             plant=build_plant(_hardware(station, module, scenario)),
             law=Droop(gain, float(station.nominal_hz), station.droop.deadband_hz, kind.ramp_kw_per_s),
             signal_hold_s=max(station.timeouts.signal_hold_s, 2 * scenario.tick_s),
-            setpoint_valid_s=max(station.dispatch.setpoint_valid_s, 2 * scenario.tick_s),
+            optimizer_silent_s=station.timeouts.optimizer_silent_s,
+            hold_s=HOLD_OVER_SILENCE * station.dispatch.silence_ms / 1000.0,
+            rise_s=rise_s,
         )
 
 

@@ -72,6 +72,7 @@ class IslandEpoch:
         gap: to the centralised optimum, relative.
         equal_split_gap: the same for an equal split.
         outside: modules whose power lies outside their box.
+        owned: whether it owes any of the target.
     """
 
     agreements: Mapping[int, Agreement]
@@ -81,6 +82,7 @@ class IslandEpoch:
     gap: float
     equal_split_gap: float
     outside: int
+    owned: bool
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ class StationExchange:
             gap=dispatch_gap(costs, boxes, inside),
             equal_split_gap=dispatch_gap(costs, boxes, equal_split(boxes, clipped_kw)),
             outside=sum(abs(p - q) > OUTSIDE_KW for p, q in zip(powers, inside, strict=True)),
+            owned=self._owed_kw(group, 1.0) > 0.0,
         )
 
 

@@ -13,9 +13,9 @@ from v2g_nodes.sim.scenario_file import Limit, Scenario
 FIGURES = (
     "epochs", "cold_epochs", "rounds_median", "rounds_max", "gap_max", "equal_split_gap_median",
     "balance_error_kw_max", "clipped_epochs", "shortfall_kw_max", "constraint_violations", "gate_clips",
-    "forced_steps", "delivered_error_kw_p99", "settle_s_max", "droop_gain_ratio", "droop_error_kw_p99", "failures",
-    "agree_s_max", "reagreed_s_max", "islands", "energy_kwh", "stored_kwh", "cost_eur", "wear_eur", "earned_eur",
-    "profit_eur", "best_eur", "earned_of_best", "speed_over_real_time",
+    "forced_steps", "over_target_kw_max", "delivered_error_kw_p99", "settle_s_max", "droop_gain_ratio",
+    "droop_error_kw_p99", "failures", "islands", "agree_s_max", "reagreed_s_max", "energy_kwh", "stored_kwh",
+    "cost_eur", "wear_eur", "earned_eur", "profit_eur", "best_eur", "earned_of_best", "speed_over_real_time",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.droop_control import DroopControl
 from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.release import SetpointRelease
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement
 
@@ -24,18 +25,22 @@ class ModuleParts:
         plant: the hardware with its vehicle.
         law: droop with this module's gain.
         signal_hold_s: how long a silent grid signal is held [s].
-        setpoint_valid_s: how long droop holds a base set-point [s].
+        optimizer_silent_s: how long droop holds a base set-point that is not repeated [s].
+        hold_s: pause before base power rises after a change of the group [s].
+        rise_s: time of that rise [s].
     """
 
     offer: OfferRule
     plant: Ek3Plant
     law: Droop
     signal_hold_s: float
-    setpoint_valid_s: float
+    optimizer_silent_s: float
+    hold_s: float
+    rise_s: float
 
 
 class ScenarioModule:
-    """One module; `base_kw` is the base power that its optimizer repeats to droop, None before the first agreement.
+    """One module, with the part of its optimizer that releases base power (core/release.py).
 
     Args:
         parts: what it is made of.
@@ -46,9 +51,10 @@ class ScenarioModule:
         rating = parts.offer.rating
         self.law = parts.law
         self.offer = parts.offer
-        self.base_kw: float | None = None
+        self.base_kw = 0.0  # in force
         self.alive = True
-        self._valid_s = parts.setpoint_valid_s
+        self._release = SetpointRelease(_ns(parts.hold_s), _ns(parts.rise_s))
+        self._silent_s = parts.optimizer_silent_s
         self._plant = parts.plant
         self._droop = DroopControl(parts.law, rating.ramp_kw_per_s, parts.signal_hold_s)
         self.control = ModuleControl(rating, rating.p_max_kw, armed=True, longest_tick_s=tick_s)
@@ -62,6 +68,14 @@ class ScenarioModule:
         seen, control = self.seen, self.control
         return self.offer.freeze(control.range_kw, control.setpoint_kw, seen.soc, seen.temperature_c, seen.vehicle)
 
+    def agree(self, power_kw: float, target_kw: float, now_s: float) -> None:
+        """Take what was agreed; see SetpointRelease."""
+        self._release.agree(power_kw, target_kw, self.base_kw, _ns(now_s))
+
+    def group_changed(self, owns_target: bool, now_s: float) -> None:
+        """Another module is missed; see SetpointRelease."""
+        self._release.group_changed(owns_target, _ns(now_s))
+
     def tick(self, now_s: float, dt_s: float, frequency_hz: float) -> Measurement:
         """One tick of droop, gate and hardware; a dead module's hardware hears nothing.
 
@@ -71,13 +85,16 @@ class ScenarioModule:
             frequency_hz: measured now [Hz].
         """
         if not self.alive:
+            self.base_kw = 0.0
             self.seen = self._plant.step(None, dt_s)
             return self.seen
         droop, control = self._droop, self.control
         droop.set_frequency(frequency_hz, now_s)
-        if self.base_kw is not None:
-            droop.set_base(self.base_kw, now_s + self._valid_s)
+        released_kw = self._release.power_kw(_ns(now_s))
+        if released_kw is not None:
+            droop.set_base(released_kw, now_s + self._silent_s)
         inputs = droop.inputs(now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw)
+        self.base_kw = inputs.base_kw
         gated = control.apply(droop.decide(inputs), dt_s)
         self.seen = self._plant.step(gated.setpoint_kw, dt_s)
         control.observe(_observation(self.seen), signal_valid=True)
@@ -97,3 +114,7 @@ def _observation(seen: Measurement) -> Observation:
     return Observation(
         seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c, seen.vehicle, seen.fault
     )
+
+
+def _ns(seconds: float) -> int:
+    return round(1e9 * seconds)

@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from v2g_nodes.sim.time_axis import DAY_S, parse_clock
 LOSSES = 4  # stream of random numbers of the network
 
 Progress = Callable[[int], None]
+News = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -130,16 +133,14 @@ class ScenarioRun:
         for module in falls:
             self._modules[module].alive = False
         self._failed += len(falls)
-        agreed_s = begin_s + agreed.elapsed_rounds * scenario.round_s
-        waiting = True
+        waiting = self._news(agreed, begin_s, falls)
         for k in range(number * self._ticks, (number + 1) * self._ticks):
             now_s = k * scenario.tick_s
-            if waiting and now_s >= agreed_s:
-                self._put_in_force(agreed)
-                waiting = False
+            while waiting and waiting[0][0] <= now_s:
+                waiting.pop(0)[1]()
             self._tick(k, now_s)
-        if waiting:  # agreed within the last tick
-            self._put_in_force(agreed)
+        for _, happens in waiting:  # within the last tick
+            happens()
         wear_eur = sum(module.wear_eur_per_h() for module in self._modules.values()) * scenario.epoch_s / HOUR_S
         reagreed_s = (agreed.elapsed_rounds - min(falls.values())) * scenario.round_s if falls else math.nan
         self._tally.epoch(agreed, agreed.elapsed_rounds * scenario.round_s, reagreed_s, wear_eur)
@@ -148,11 +149,23 @@ class ScenarioRun:
         due = self._failures[self._failed :]
         return [failure for failure in due if failure.at_s <= begin_s]
 
-    def _put_in_force(self, agreed: StationEpoch) -> None:
-        agreements = agreed.agreements
-        for k, agreement in agreements.items():
-            self._modules[k].base_kw = agreement.power_kw
+    def _news(self, agreed: StationEpoch, begin_s: float, falls: Mapping[int, int]) -> list[tuple[float, News]]:
+        """What the modules learn in an epoch, and when: that others are missed, and what was agreed."""
+        round_s = self._scenario.round_s
+        agreed_s = begin_s + agreed.elapsed_rounds * round_s
+        missed = [(begin_s + fall * round_s + self._parts.silence_s, self._regroup) for fall in falls.values()]
+        return [(moment_s, partial(happens, agreed, moment_s))
+                for moment_s, happens in (*sorted(missed, key=itemgetter(0)), (agreed_s, self._put_in_force))]
+
+    def _regroup(self, agreed: StationEpoch, now_s: float) -> None:
+        for island in agreed.islands:
+            for k in island.agreements:
+                self._modules[k].group_changed(island.owned, now_s)
+
+    def _put_in_force(self, agreed: StationEpoch, now_s: float) -> None:
         owner = next(iter(agreed.islands[0].agreements.values()))
+        for k, agreement in agreed.agreements.items():
+            self._modules[k].agree(agreement.power_kw, owner.target_kw, now_s)
         self._in_force = math.fsum(island.clipped_kw for island in agreed.islands), owner.lambda_eur_per_kwh
 
     def _tick(self, k: int, now_s: float) -> None:
@@ -163,7 +176,7 @@ class ScenarioRun:
             measured += seen.power_kw
             soc += seen.soc
             ideal += module.law.contribution_kw(frequency)
-            base += (module.base_kw or 0.0) if module.alive else 0.0
+            base += module.base_kw
         price = float(self._prices[int((self._start_s + now_s) % DAY_S // HOUR_S)])
         target, price_lambda = self._in_force
         self._tally.tick(Moment(

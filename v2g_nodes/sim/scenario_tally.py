@@ -69,7 +69,7 @@ class Tally:
         self._answer, self._ideal = 0.0, 0.0  # sums of answer times ideal, and of ideal squared
         self._step_s = math.nan  # when the target last stepped, while the answer is awaited
         self._settle_s = math.nan
-        self._wear_eur = 0.0
+        self._wear_eur = self._over_kw = 0.0
         self._target_kw = math.nan
         self._rows = Rows[Moment](2 * ROWS)
         self.meter = PccMeter()
@@ -106,6 +106,8 @@ class Tally:
         self._droop_errors.add([abs(answer_kw - moment.ideal_kw)])
         self._answer += answer_kw * moment.ideal_kw
         self._ideal += moment.ideal_kw**2
+        over_kw = (moment.base_kw - moment.target_kw) * math.copysign(1.0, moment.target_kw)
+        self._over_kw = max(self._over_kw, over_kw)
         self._follow_step(moment)
         self.meter.update(moment.measured_kw, 0.0, moment.price, self._tick_s)
         if self._ticks % self._stride == 0:
@@ -133,6 +135,7 @@ class Tally:
             "balance_error_kw_max": self._balance_kw,
             "clipped_epochs": float(self._clipped),
             "shortfall_kw_max": self._shortfall_kw,
+            "over_target_kw_max": self._over_kw,
             "delivered_error_kw_p99": self._errors.percentile(99.0),
             "settle_s_max": self._settle_s,
             "droop_gain_ratio": self._answer / self._ideal if self._ideal > 0.0 else math.nan,
