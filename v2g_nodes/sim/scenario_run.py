@@ -99,6 +99,11 @@ class ScenarioRun:
             seed=int(np.random.default_rng([scenario.seed, LOSSES]).integers(2**31)),
         ))  # fmt: skip
 
+    @property
+    def modules(self) -> Mapping[int, ScenarioModule]:
+        """Modules by id, as they are now."""
+        return self._modules
+
     def play(self, progress: Progress = lambda _: None) -> ScenarioResult:
         """Play it to its end.
 
