@@ -237,7 +237,7 @@ PARTS: dict[ModuleType, dict[str, tuple[str, ...]]] = {
     primal_dual: {"PrimalDualAgent": ("_rounds",)},
     price_tracking: {"PriceTrackingAgent": ("_rounds",)},
     supply_curve: {"SupplyCurveAgent": ("_rounds",)},
-    iterative: {"IterativeAgent": ("_clip",)},
+    iterative: {"IterativeAgent": ("_opening",)},
 }
 
 

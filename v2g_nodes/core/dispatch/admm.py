@@ -7,10 +7,11 @@ Recursion, with rho the weight of the proximal step, n members, T the target, z_
     z_i <- a_i - mean(a) + T / n
     y_i <- y_i + rho (p_i - z_i)  =  rho (mean(a) - T / n)
 
-so after the first step all y_i are equal and -y is the dual price. One average per iteration.
+so after the first step all y_i are equal and -y is the dual price. One average per iteration. Start: z_i = T / n and
+y_i = 0 or, from a known price (see core/dispatch/iterative.py), z_i the own response to it and y_i minus the price.
 
-Convergence: for convex costs and every rho > 0, with an exact average. With one that leaves a disagreement the sum of
-the z_i keeps to T, but the p_i end beside the optimum by as much as the prices disagree.
+Convergence: for convex costs and every rho > 0, from any start, with an exact average. With one that leaves a
+disagreement the sum of the z_i keeps to T, but the p_i end beside the optimum by as much as the prices disagree.
 
 Stop: when in two iterations running no member's share, price or idea of the balance was still moving (see
 core/dispatch/iterative.py; one alone may be a balance that swings through zero). The largest residual of an iteration
@@ -32,9 +33,11 @@ class AdmmAgent(IterativeAgent):
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         supply, rho = self._problem.supply, self._weight
-        clipped_kw, _, _ = yield from self._clip()
-        share_kw = clipped_kw / self._members
-        z, y, residual, worst = share_kw, 0.0, 2.0, 2.0
+        opening = yield from self._opening()
+        clipped_kw, share_kw = opening.clipped_kw, opening.clipped_kw / self._members
+        start = yield from self._warm_price(opening)
+        z, y = (share_kw, 0.0) if start is None else (self._response(start), -start)
+        residual, worst = 2.0, 2.0
         for _ in range(ITERATIONS_MAX):
             p = supply.proximal(rho * z - y, rho)
             a = p + y / rho

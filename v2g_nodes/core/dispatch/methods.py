@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.dispatch.admm import AdmmAgent
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
@@ -56,7 +58,7 @@ def build_agent(
         method: one of METHODS.
         problem: own part of the allocation.
         group: who takes part.
-        warm: what the last agreed epoch left; only the supply curve makes use of it.
+        warm: the curve that the last agreed epoch left; the others start from the price in `problem`.
         resend_ns: pause before a waiting member repeats its frame [ns].
         cold: begin without memory all the same.
         averaging: one of `averagings(method)`; None = default_averaging.
@@ -71,6 +73,8 @@ def build_agent(
         raise InputError(f"averaging of {method} is {averaging!r}, allowed {', '.join(averagings(method))}")
     if method == "supply_curve":
         return SupplyCurveAgent(problem, group, warm, resend_ns, cold)
+    if cold:
+        problem = replace(problem, start_eur_per_kwh=None)
     if method == "price_tracking" and averaging == "metropolis":
         return PriceTrackingAgent(problem, group, None, resend_ns)
     plan = averaging_plan(averaging, group.members, group.edges, AVERAGE_TOLERANCE)

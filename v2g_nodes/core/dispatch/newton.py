@@ -4,6 +4,7 @@ Recursion, with S(lambda) = sum p_i(lambda) and S' its slope, both by an exact s
 
     lambda <- lambda + (T - S(lambda)) / S'(lambda)
 
+from a known price (see core/dispatch/start_price.py) or a guess, which also follows a known one that misses by far,
 kept inside the tightest bracket of prices seen to give too little and too much; a step that leaves it, that comes after
 one which did not halve the mismatch, or that finds no slope (everyone in the dead zone at zero or at an end of the box)
 halves it instead. With S_l <= T <= S_h at the ends of the bracket and t = (T - S_l) / (S_h - S_l) each module takes
@@ -30,6 +31,7 @@ from v2g_nodes.core.dispatch.price_grid import WarmStart, cost_floor_eur_per_h
 
 GAP_TOLERANCE = 1e-4  # of the cost; the bound of the gap at which to stop
 FIRST_PRICE_SHARE = 0.2  # of the span times the root of the target's share of the rating, as wear goes with the root
+FAR_SHARE = 0.2  # of the rating: a known price that misses the target by more is worth less than a guess
 
 
 class NewtonAgent(IterativeAgent):
@@ -38,16 +40,17 @@ class NewtonAgent(IterativeAgent):
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         problem, span = self._problem, self._problem.price_span_eur_per_kwh
         box = problem.box
-        target_kw, low_kw, high_kw = yield from self._clip()
-        left, p_left, s_left = -span, box.low_kw, low_kw
-        right, p_right, s_right = span, box.high_kw, high_kw
+        opening = yield from self._opening()
+        target_kw, start = opening.clipped_kw, opening.start_eur_per_kwh
+        left, p_left, s_left = -span, box.low_kw, opening.low_kw
+        right, p_right, s_right = span, box.high_kw, opening.high_kw
         if target_kw != problem.target_kw:
-            end = (left, p_left) if target_kw == low_kw else (right, p_right)
+            end = (left, p_left) if target_kw == opening.low_kw else (right, p_right)
             return Result(*end, target_kw)
         load = min(1.0, abs(target_kw) / self._rating_kw)
-        price = math.copysign(FIRST_PRICE_SHARE * span * math.sqrt(load), target_kw)
-        last = math.inf
-        for _ in range(ITERATIONS_MAX):
+        guess = math.copysign(FIRST_PRICE_SHARE * span * math.sqrt(load), target_kw)
+        price, last = guess if start is None else start, math.inf
+        for iteration in range(ITERATIONS_MAX):
             p = self._response(price)
             self.trace_kw.append(p)
             (mean_p, mean_slope), _ = yield from self._collective.means((p, problem.supply.slope(price)))
@@ -61,6 +64,9 @@ class NewtonAgent(IterativeAgent):
             floor = cost_floor_eur_per_h(price, target_kw, span, self._rating_kw)
             if bound <= GAP_TOLERANCE * floor:
                 break
+            if iteration == 0 and abs(missing_kw) > FAR_SHARE * self._rating_kw and left < guess < right:
+                price = guess  # the price known belongs to another target
+                continue
             step = missing_kw / slope if slope > 0.0 and abs(missing_kw) <= 0.5 * last else math.nan
             last = abs(missing_kw)
             price = price + step if left < price + step < right else 0.5 * (left + right)

@@ -7,6 +7,9 @@ weights W_ij, n members, T the target and rho the weight of the proximal step:
     p_i'     =  argmin f_i(p) - lambda_i p + rho/2 (p - p_i)^2   in the box
     d_i      <- sum_j W_ij d_j + p_i - p_i',   p_i <- p_i',      d_i = T / n - p_i at the start
 
+From a known price (see core/dispatch/iterative.py) p_i starts as the own response to it. These differ more between
+members than the target is missed by, so their exact mean is taken first and all d_i start equal.
+
 The sum of the d_i is T minus the sum of the p_i at all times, so where the prices agree and the d_i vanish stands
 the optimum. The proximal term bounds the slope of the response by 1/rho, without which a module with little wear
 would jump between the ends of its box.
@@ -70,10 +73,15 @@ class PriceTrackingAgent(IterativeAgent):
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         supply, rho = self._problem.supply, self._weight
-        clipped_kw, _, _ = yield from self._clip()
-        share_kw = clipped_kw / self._members
+        opening = yield from self._opening()
+        clipped_kw, share_kw = opening.clipped_kw, opening.clipped_kw / self._members
         p, price = self._problem.box.clip(share_kw), 0.0
         missing_kw = share_kw - p
+        start = yield from self._warm_price(opening)
+        if start is not None:
+            p, price = self._response(start), start
+            (mean_p, _), _ = yield from self._collective.means((p, 0.0))
+            missing_kw = share_kw - mean_p
         worst, age = 2.0, 0
         for _ in range(ITERATIONS_MAX):
             offered = (price + self._beta * missing_kw, missing_kw)

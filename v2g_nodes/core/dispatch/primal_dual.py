@@ -9,9 +9,11 @@ Recursion, with n members, T the target, rho the weight of the proximal step (pr
 It is the form of the formulation's section 3.3 that works: the price rises while power is missing (the sign there is
 the other way round and runs away), the prices are averaged and so is the mismatch (averaging powers alone ends at an
 equal split), and the gradient step is a proximal one, as the wear has no bounded curvature at zero power. The point
-2 p' - p instead of p' lets primal and dual step be this long.
+2 p' - p instead of p' lets primal and dual step be this long. Start: p_i = T / n and no price or, from a known price
+(see core/dispatch/iterative.py), that and the own response to it.
 
-Convergence: for convex costs when primal times dual step is at most 1 (here it is 1), with an exact average.
+Convergence: for convex costs when primal times dual step is at most 1 (here it is 1), from any start, with an
+exact average.
 
 Stop: as core/dispatch/admm.py.
 
@@ -31,9 +33,11 @@ class PrimalDualAgent(IterativeAgent):
 
     def _rounds(self, warm: WarmStart | None) -> Rounds:
         supply, rho = self._problem.supply, self._weight
-        clipped_kw, _, _ = yield from self._clip()
-        share_kw = clipped_kw / self._members
-        p, price, residual, worst = self._problem.box.clip(share_kw), 0.0, 2.0, 2.0
+        opening = yield from self._opening()
+        clipped_kw, share_kw = opening.clipped_kw, opening.clipped_kw / self._members
+        start = yield from self._warm_price(opening)
+        p, price = (self._problem.box.clip(share_kw), 0.0) if start is None else (self._response(start), start)
+        residual, worst = 2.0, 2.0
         for _ in range(ITERATIONS_MAX):
             before, p = p, supply.proximal(price + rho * p, rho)
             self.trace_kw.append(p)
