@@ -14,7 +14,14 @@ from dataclasses import dataclass, field, replace
 from v2g_nodes.core.epoch_start import SEQUENCES_PER_S
 from v2g_nodes.core.graph import Edge, Edges, adjacency, hops_from
 from v2g_nodes.core.optimizer import ModuleOptimizer
-from v2g_nodes.core.optimizer_types import NO_EPOCH, Decision, NeighborReport, OptimizerSettings, Outbox
+from v2g_nodes.core.optimizer_types import (
+    NO_EPOCH,
+    Decision,
+    NeighborReport,
+    OptimizerSettings,
+    Outbox,
+    Snapshot,
+)
 from v2g_nodes.core.target import to_float32
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.sim.churn_links import TICK_NS, ChurnLinks
@@ -99,7 +106,7 @@ class Churn:
         """A module's optimizer starts with an empty memory; a life of None is drawn."""
         settings = replace(self.settings, module_id=module_id)
         life = self.random.getrandbits(32) if life is None else life
-        self.optimizers[module_id] = ModuleOptimizer(settings, life, lambda: self._freeze(module_id))
+        self.optimizers[module_id] = ModuleOptimizer(settings, life, lambda: self._snapshot(module_id))
         self.absent.discard(module_id)
 
     def kill(self, module_id: int) -> None:
@@ -146,11 +153,15 @@ class Churn:
         """A new grid signal reaches all modules but some."""
         sequence = max(self.sequence, self.epoch.signal_sequence + 1 if self.epoch else 0)
         self.epoch = EpochId(sequence, 1, 1)
-        for k, optimizer in self.optimizers.items():
-            if k not in missed_by and k not in self.stopped:
-                optimizer.start_epoch(self.epoch, to_float32(target_kw))
-                self._inbox(self.tick + 1, k)
+        self.tell([k for k in self.optimizers if k not in missed_by], target_kw)
         return self.epoch
+
+    def tell(self, module_ids: Iterable[int], target_kw: float) -> None:
+        """The newest signal reaches these modules, with this target."""
+        for k in module_ids:
+            if self.epoch and k in self.optimizers and k not in self.stopped:
+                self.optimizers[k].start_epoch(self.epoch, to_float32(target_kw))
+                self._inbox(self.tick + 1, k)
 
     @property
     def sequence(self) -> int:
@@ -208,8 +219,13 @@ class Churn:
                     missing.append(f"{k} has not agreed on {newest} in {island}")
         return missing
 
+    def _snapshot(self, module_id: int) -> Snapshot:
+        return replace(self._freeze(module_id), base_kw=self.watch.power.in_force_kw(module_id))
+
     def _run_tick(self) -> None:
         self.tick += 1
+        if self.tick % TIMER_TICKS == 0:
+            self.watch.pass_time(self.tick * TICK_NS)
         mail = self._mail.pop(self.tick, None)
         timers = self._timers[self.tick % TIMER_TICKS]
         if mail:

@@ -12,6 +12,9 @@ from v2g_nodes.core.types import Box, FloatArray
 
 Freeze = Callable[[int], Snapshot]
 
+REACH = 0.75  # share of its rating that a module gives or takes with a vehicle that can do both
+REACHES = ((1.0, 1.0), (1.0, 1.0), (0.3, 1.0), (1.0, 0.0), (0.0, 0.0))  # parts of it that vehicles take and give
+
 
 @dataclass(frozen=True)
 class SlopingSupply:
@@ -43,7 +46,7 @@ class SlopingSupply:
         return self.box.clip((price - self.idle_eur_per_kwh) / (1.0 / self.slope_kw + weight))
 
 
-def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Freeze:
+def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = REACH) -> Freeze:
     """Snapshots of modules with SlopingSupply, each with a slope of its own.
 
     Args:
@@ -57,3 +60,37 @@ def sloping_snapshot(rating_kw: Mapping[int, float], reach: float = 0.75) -> Fre
         return Snapshot(box, SlopingSupply(kw * (2.0 + module_id % 7), box))
 
     return freeze
+
+
+class Vehicles:
+    """What is plugged in where, changing at random: boxes that always hold zero, and their supplies.
+
+    Args:
+        rating_kw: of each module [kW].
+        random: source of the draws.
+        idle_spread_eur_per_kwh: prices at which modules do nothing differ by plus and minus this; with 0 no module
+            takes what another gives.
+    """
+
+    def __init__(
+        self, rating_kw: Mapping[int, float], random: np.random.Generator, idle_spread_eur_per_kwh: float
+    ) -> None:
+        self._rating_kw = rating_kw
+        self._random = random
+        self._idle_spread = idle_spread_eur_per_kwh
+        self._offers: dict[int, Snapshot] = {}
+        for k in rating_kw:
+            self.change(k)
+
+    def freeze(self, module_id: int) -> Snapshot:
+        """Snapshot of a module."""
+        return self._offers[module_id]
+
+    def change(self, module_id: int) -> None:
+        """Another vehicle, or none."""
+        kw = REACH * self._rating_kw[module_id]
+        low, high = self._random.choice(REACHES).tolist()
+        box = Box(-low * kw, high * kw)
+        idle = self._idle_spread * float(self._random.uniform(-1.0, 1.0))
+        slope = kw * float(self._random.uniform(2.0, 8.0))
+        self._offers[module_id] = Snapshot(box, SlopingSupply(slope, box, idle))

@@ -7,6 +7,7 @@ faults: a decision that a foreign round got into differs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from v2g_nodes.core.dispatch.agent import LocalProblem
@@ -20,7 +21,7 @@ from v2g_nodes.sim.network import LossyNetwork, play_epoch
 BALANCE_SHARE = 1e-3  # of the station's rating; agreed powers may miss the clipped target by so much
 KEPT = 2000  # agreements
 
-Named = tuple[EpochId, int, tuple[int, ...], Edges]  # one agreement: epoch, fingerprint, members, links
+Named = tuple[EpochId, float, int, tuple[int, ...], Edges]  # one agreement: epoch, target, fingerprint, members, links
 
 
 class AgreementWatch:
@@ -35,26 +36,31 @@ class AgreementWatch:
         self._settings = settings
         self._tolerance_kw = BALANCE_SHARE * sum(settings.rating_kw.values())
         self._faults = faults
-        self._agreed: dict[Named, dict[int, tuple[object, Decision]]] = {}
-        self.decisions = 0
+        self._agreed: dict[Named, dict[int, tuple[int, Decision]]] = {}
+        self._lives: Counter[int] = Counter()
         self.complete = 0  # agreements in which all members decided
 
-    def decided(self, module_id: int, maker: object, decision: Decision, when: str) -> None:
+    def gone(self, module_id: int) -> None:
+        """A module has died or is stopped; it may decide once more when it is back."""
+        self._lives[module_id] += 1
+
+    def decided(self, module_id: int, target_kw: float, decision: Decision, when: str) -> None:
         """A module has decided.
 
         Args:
             module_id: of the module.
-            maker: what decided; a module that begins another life is another one.
+            target_kw: of the station [kW].
             decision: what it decided.
             when: begins the text of a fault.
         """
-        self.decisions += 1
         group = decision.group
-        known = self._agreed.setdefault((decision.epoch, group.fingerprint, group.members, group.edges), {})
+        named = (decision.epoch, target_kw, group.fingerprint, group.members, group.edges)
+        known = self._agreed.setdefault(named, {})
         what = f"{when}, module {module_id}, {decision.epoch}, membership {group.fingerprint}:"
-        if known.get(module_id, (None,))[0] is maker:
+        life = self._lives[module_id]
+        if known.get(module_id, (None,))[0] == life:
             self._faults.append(f"{what} decided twice")
-        known[module_id] = (maker, decision)
+        known[module_id] = (life, decision)
         decisions = {k: made for k, (_, made) in known.items()}
         prices = {made.agreement.lambda_eur_per_kwh for made in decisions.values()}
         if len(prices) > 1:

@@ -1,15 +1,15 @@
-"""Two groups without a common member never both own the target, whatever each believes about the other."""
+"""Groups without a common member never agree on more than the target, whatever each believes about the other."""
 
 from __future__ import annotations
 
-from v2g_nodes.core.optimizer import ModuleOptimizer
-from v2g_nodes.core.optimizer_types import NO_EPOCH
+from v2g_nodes.core.dispatch.agent import Group
+from v2g_nodes.core.optimizer_types import Decision
 
 ROUNDING = 1e-9
 
 
 class OwnerWatch:
-    """What each module believes its group owns.
+    """What each module's group owns: its share of the target, from its agreement until the group changes.
 
     Args:
         faults: where to write what should not be.
@@ -17,30 +17,42 @@ class OwnerWatch:
 
     def __init__(self, faults: list[str]) -> None:
         self._faults = faults
-        self._shares: dict[int, tuple[int, float]] = {}  # bits of a module's group, and its share of the target
+        self._claims: dict[int, tuple[Group, int, float]] = {}  # group, its members as bits, its share
         self._told: set[tuple[int, int]] = set()
 
-    def stepped(self, module_id: int, optimizer: ModuleOptimizer, when: str) -> None:
-        """A module's view or target may have changed."""
-        takes_part = optimizer.membership.taking_part and optimizer.epoch != NO_EPOCH
-        share = optimizer.island_share() if takes_part and optimizer.target_kw else 0.0
-        group = sum(1 << k for k in optimizer.membership.group.members)
-        self._shares[module_id] = (group, share)
+    def stepped(self, module_id: int, group: Group) -> None:
+        """A module counts on this group now."""
+        claim = self._claims.get(module_id)
+        if claim and claim[0] is not group:
+            del self._claims[module_id]
+
+    def decided(self, module_id: int, target_kw: float, decision: Decision, when: str) -> None:
+        """A module has decided.
+
+        Args:
+            module_id: of the module.
+            target_kw: of the station [kW].
+            decision: what it decided.
+            when: begins the text of a fault.
+        """
+        group, share = decision.group, decision.agreement.target_kw / (target_kw or 1.0)
+        members = sum(1 << k for k in group.members)
+        self._claims[module_id] = (group, members, share)
         if not share:
             return
-        for other, (other_group, other_share) in self._shares.items():
-            if group & other_group or share + other_share <= 1.0 + ROUNDING or (group, other_group) in self._told:
+        for other, (_, others, other_share) in self._claims.items():
+            if members & others or share + other_share <= 1.0 + ROUNDING or (members, others) in self._told:
                 continue
-            self._told |= {(group, other_group), (other_group, group)}
+            self._told |= {(members, others), (others, members)}
             self._faults.append(
-                f"{when}, module {module_id} in {_ids(group)} owns {share:.3f} of the target, "
-                f"module {other} in {_ids(other_group)} {other_share:.3f}"
+                f"{when}, module {module_id} in {_ids(members)} owns {share:.3f} of the target, "
+                f"module {other} in {_ids(others)} {other_share:.3f}"
             )
 
     def gone(self, module_id: int) -> None:
-        """A module believes nothing any more."""
-        self._shares.pop(module_id, None)
+        """A module owns nothing any more."""
+        self._claims.pop(module_id, None)
 
 
-def _ids(group: int) -> list[int]:
-    return [k for k in range(group.bit_length()) if group >> k & 1]
+def _ids(members: int) -> list[int]:
+    return [k for k in range(members.bit_length()) if members >> k & 1]
