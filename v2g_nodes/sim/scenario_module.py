@@ -61,7 +61,6 @@ class ScenarioModule:
         self.seen = parts.plant.measurement()
         self.control.observe(_observation(self.seen), signal_valid=True)
         self.control.observe(_observation(self.seen), signal_valid=True)  # OFF, STANDBY, READY
-        self.capacity_kwh = self.seen.vehicle.capacity_kwh
 
     def freeze(self) -> BoxedCost:
         """The offer of this moment."""
