@@ -207,7 +207,7 @@ class Arena:
         Args:
             killed_ns: when the (last) process died [ns].
             names: roles that died.
-            survivors: modules none of whose optimizers died.
+            survivors: modules of which no process died.
             spare_ready: a warm spare was there for each.
         """
         watch, ready_ns = self.watch, 0
@@ -222,14 +222,14 @@ class Arena:
             return back() and self.all_agreed_ns(ready_ns) is not None and watch.settled(time.monotonic_ns())
 
         recovered = self.until(whole, RECOVERED_S)
-        optimizer_died = len(set(survivors)) < len(self.modules)
-        changed = optimizer_died or self.regrouped()
-        recover_ns = watch.agreed_ns(survivors, killed_ns, other_than=self.group) if changed else None
-        rejoin_ns = self.all_agreed_ns(killed_ns, regrouped=True) if changed else ready_ns
-        if rejoin_ns is not None and rejoin_ns < ready_ns and not optimizer_died:
-            rejoin_ns = ready_ns
+        recover_ns, rejoin_ns = None, ready_ns or None
+        if self.regrouped():  # a process with hardware may be back before its optimizer counts it as gone
+            recover_ns = watch.agreed_ns(survivors, killed_ns, other_than=self.group)
+            again_ns = self.all_agreed_ns(killed_ns, regrouped=True)
+            hardware_ns = ready_ns if any(not name.endswith("_opt") for name in names) else 0
+            rejoin_ns = None if again_ns is None else max(again_ns, hardware_ns)
         return Outcome(
-            recovered=recovered, recover_s=_since(recover_ns, killed_ns), rejoin_s=_since(rejoin_ns or None, killed_ns),
+            recovered=recovered, recover_s=_since(recover_ns, killed_ns), rejoin_s=_since(rejoin_ns, killed_ns),
             spare_ready=spare_ready, text="" if recovered else self.what_is_missing(names))
 
     def together_again(self, ended_ns: int, parted: int | None = None) -> tuple[bool, float | None]:

@@ -29,8 +29,9 @@ def kill_optimizer(arena: Arena) -> Outcome:
 
 def kill_module(arena: Arena) -> Outcome:
     """SIGKILL for a process with hardware and droop."""
-    name = hardware_process(arena.chance.choice(arena.modules))
-    return arena.after_deaths(arena.kill(name), [name], arena.modules)
+    k = arena.chance.choice(arena.modules)
+    name = hardware_process(k)
+    return arena.after_deaths(arena.kill(name), [name], _others(arena, k))
 
 
 def kill_both(arena: Arena) -> Outcome:
@@ -46,8 +47,7 @@ def kill_two(arena: Arena) -> Outcome:
     victims = arena.chance.sample(arena.modules, 2)
     kinds = [arena.chance.choice((hardware_process, optimizer_process)) for _ in victims]
     names = [kind(k) for kind, k in zip(kinds, victims, strict=True)]
-    dead = [k for kind, k in zip(kinds, victims, strict=True) if kind is optimizer_process]
-    return arena.after_deaths(arena.kill(*names), names, _others(arena, *dead), spare_ready=False)
+    return arena.after_deaths(arena.kill(*names), names, _others(arena, *victims), spare_ready=False)
 
 
 def kill_again(arena: Arena) -> Outcome:
