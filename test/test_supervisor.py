@@ -51,6 +51,7 @@ class Bench:
         self.stop = StopSignals()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.steps: list[str] = []
+        self.on_step: Callable[[str], None] = self.steps.append
         self._times = times
         self._environment = {**os.environ, "FAKE_LOG": str(self.heard_file), **environment}
         self.logs = Logs(None, folder / "logs")
@@ -59,7 +60,7 @@ class Bench:
     def supervise(self, process_plan: ProcessPlan) -> Supervisor:
         return Supervisor(
             process_plan, self.logs, self.stop, lambda name, event: self.events.append((name, dict(event))),
-            self.steps.append, [sys.executable, "-S", str(HERE / "fake_host.py")], self._environment, self._times)
+            self.on_step, [sys.executable, "-S", str(HERE / "fake_host.py")], self._environment, self._times)
 
     @property
     def heard(self) -> list[list[str]]:
@@ -198,6 +199,47 @@ def test_a_start_can_be_interrupted(bench: Bench) -> None:
     assert bench.commands("role") == []
 
 
+@pytest.mark.parametrize("when", ["processes started", "processes running"])
+@pytest.mark.parametrize("victim", ["ek3_01", "station_monitor"])
+def test_who_is_killed_while_the_station_starts_is_replaced(bench: Bench, when: str, victim: str) -> None:
+    killed: list[int] = []
+
+    def kill(step: str) -> None:
+        if step.endswith(when) and not killed:
+            killed.append(supervisor.pids[victim])
+            os.kill(killed[0], signal.SIGKILL)
+
+    bench.on_step = kill
+    with bench.supervise(plan()) as supervisor:
+        supervisor.bring_up()
+        assert supervisor.restarts == 1
+        assert supervisor.run(0.0) == ""
+        assert not is_alive(killed[0])
+        assert supervisor.is_ready(victim)
+    role = {"ek3_01": "module", "station_monitor": "station_monitor"}[victim]
+    assert len(bench.roles(role)) in {1, 2}
+    assert bench.commands("stopped")[0] == "grid_signal"
+
+
+def test_a_command_reaches_the_role_and_nobody_while_it_is_vacant(bench: Bench) -> None:
+    with bench.supervise(plan()) as supervisor:
+        supervisor.bring_up()
+        supervisor.tell("ek3_01", "set", node="/ek3_01/module", parameters={})
+        run_until(supervisor, lambda: bench.commands("set"))
+        os.kill(supervisor.pids["ek3_01"], signal.SIGKILL)
+        run_until(supervisor, lambda: "ek3_01" not in supervisor.pids)
+        supervisor.tell("ek3_01", "set", node="/ek3_01/module", parameters={})
+        run_until(supervisor, lambda: supervisor.is_ready("ek3_01"))
+    assert bench.commands("set") == ["ek3_01"]
+
+
+def test_a_stopped_process_leaves_as_the_others_do(bench: Bench) -> None:
+    with bench.supervise(plan()) as supervisor:
+        supervisor.bring_up()
+        os.kill(supervisor.pids["ek3_01"], signal.SIGSTOP)
+    assert bench.commands("stopped") == ["grid_signal", "ek3_01_opt", "ek3_01", "station_monitor", "plant"]
+
+
 def test_the_spare_takes_over_what_a_dead_process_did(bench: Bench) -> None:
     with bench.supervise(plan(ek3_01={"p_max_kw": 3.3}, grid_signal={"period_s": 1.0})) as supervisor:
         supervisor.bring_up()
@@ -324,5 +366,7 @@ def test_hosts_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
         pids = {int(line.split()[0]) for line in (tmp_path / "heard").read_text().splitlines()}
         assert len(pids) >= 5
         assert all(map(is_alive, pids))
+        stopped = sorted(pids)[1]
+        os.kill(stopped, signal.SIGSTOP)
         process.kill()
     assert eventually(lambda: not any(map(is_alive, pids)))

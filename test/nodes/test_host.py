@@ -157,6 +157,28 @@ def test_it_ends_when_its_standard_input_does_or_when_told_by_a_signal(start: St
     assert host.end() == 0
 
 
+def test_parameters_are_set_while_it_runs(start: Start) -> None:
+    host = start("ek3_01")
+    host.event("warm")
+    host.send("role", nodes=[MODULE, DROOP])
+    host.event("ready")
+    host.send("set", node="/ek3_01/module", parameters={"armed": False, "trial_clock_step_s": 5.0})
+    refused = {
+        ("/ek3_01/module", "p_max_kw"): (2.0, "read-only"), ("/ek3_01/droop", "trial_clock_step_s"): (1e9, "range"),
+        ("/ek3_01/droop", "nonsense"): (1, "nonsense"), ("/ek3_02/droop", "x"): (1, "(/ek3_01/module, /ek3_01/droop)"),
+        ("/ek3_01/droop", "y"): ({}, "y"),
+    }  # fmt: skip
+    for (node, name), (value, why) in refused.items():
+        host.send("set", node=node, parameters={name: value})
+        text = host.event("refused")["text"]
+        assert text.startswith(f"set {node} ")
+        assert why in text
+        assert "\n" not in text
+    host.send("stop")
+    host.event("stopped")
+    assert [event["event"] for event in host.events].count("refused") == len(refused)
+
+
 ROLES = [
     ([{**MODULE, "kind": "toaster"}], "node kind 'toaster', allowed module, droop"),
     ([{**MODULE, "parameters": {"p_max_kw": 900.0}}], "/ek3_01/module: parameter p_max_kw is 900.0, allowed 0.1 to"),

@@ -113,7 +113,7 @@ def _verdict(figures: Mapping[str, object], rating_kw: float, faults: Sequence[s
         ("recover_s_p99", RECOVER_MUST_S), ("rejoin_s_p99", REJOIN_MUST_S),
         ("rejoin_no_spare_s_max", REJOIN_NO_SPARE_MUST_S), ("unsafe_setpoints", 0), ("orphans", 0),
         ("shared_memory_left", 0), ("power_jump_kw_max", figures["ramp_limit_kw"]),
-        ("sum_above_target_kw_max", SUM_MUST * rating_kw),
+        ("sum_above_target_kw_max", SUM_MUST * rating_kw), ("setpoints_above_target_kw_max", SUM_MUST * rating_kw),
     )
     for key, limit in limits:
         value = figures[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,7 +23,7 @@ class Agreed:
         members: of its group.
         membership: fingerprint of the group.
         epoch: id of the epoch.
-        lambda_eur_per_kwh: price.
+        lambda_eur_per_kwh: price; NaN is none.
         target_kw: of the station [kW].
         island_target_kw: what the module's island owes of it [kW].
         agreed_ns: steady clock of the host [ns].
@@ -106,7 +107,7 @@ class Watch:
             if (
                 membership != other_than
                 and len(theirs) == len(who)
-                and len({record.lambda_eur_per_kwh for record in theirs}) == 1
+                and _one_price(theirs)
                 and all(record.agreed_ns > after_ns for record in theirs)
                 and all(record.members == set(who) if exactly else record.members >= set(who) for record in theirs)
             ):
@@ -115,11 +116,13 @@ class Watch:
 
     def settled(self, now_ns: int) -> bool:
         """Whether all modules are in one group, one epoch and at one price, and nobody knows a later epoch."""
-        records = [self.last.get(k) for k in self.modules]
-        return all(
-            record is not None and record.members == self.modules and now_ns - record.agreed_ns < FRESH_S * NS_PER_S
-            for record in records
-        ) and len({(r.membership, r.epoch, r.lambda_eur_per_kwh) for r in records if r}) == 1
+        records = [self.last[k] for k in self.modules if k in self.last]
+        return (
+            len(records) == len(self.modules)
+            and all(r.members == self.modules and now_ns - r.agreed_ns < FRESH_S * NS_PER_S for r in records)
+            and len({(r.membership, r.epoch) for r in records}) == 1
+            and _one_price(records)
+        )
 
     def island_fault(self, islands: Collection[Collection[int]], ratings_kw: Mapping[int, float], after_ns: int) -> str:
         """What an island wrongly took of the target (majority of the ratings owns it, lowest id on a tie).
@@ -143,6 +146,12 @@ class Watch:
         return ""
 
 
+def _one_price(records: Collection[Agreed]) -> bool:
+    """Whether all have the same price to the last bit."""
+    prices = {record.lambda_eur_per_kwh for record in records}
+    return len(prices) == 1 and all(map(math.isfinite, prices))
+
+
 def _agreed(event: Event) -> Agreed:
     mask = int(event["members"])
     first, second, third = event["epoch"]
@@ -151,7 +160,7 @@ def _agreed(event: Event) -> Agreed:
         members=frozenset(k for k in range(1, 65) if mask >> (k - 1) & 1),
         membership=event["membership"],
         epoch=(first, second, third),
-        lambda_eur_per_kwh=event["lambda_eur_per_kwh"],
+        lambda_eur_per_kwh=math.nan if event["lambda_eur_per_kwh"] is None else event["lambda_eur_per_kwh"],
         target_kw=event["target_kw"],
         island_target_kw=event["island_target_kw"],
         agreed_ns=event["agreed_ns"],
