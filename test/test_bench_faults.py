@@ -17,11 +17,9 @@ from rich.console import Console
 
 from v2g_nodes.bringup import Overrides, process_plan
 from v2g_nodes.cli.bench_faults import KINDS, LEVEL_PU, RUNS_MAX, bench_faults, draw_kinds, with_witness, write_levels
-from v2g_nodes.cli.fault_arena import Arena, Outcome
+from v2g_nodes.cli.fault_arena import Outcome
 from v2g_nodes.cli.fault_figures import KEYS, Trial, fault_table, summarise
 from v2g_nodes.cli.fault_runs import MARK, RUN_KINDS, Left
-from v2g_nodes.cli.fault_watch import Watch
-from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import default_station
 
@@ -113,23 +111,6 @@ def test_bad_options_are_refused_before_anything_starts(options: dict[str, Any],
     with pytest.raises(InputError) as error:
         bench_faults(**{**good, **options})
     assert str(error.value).startswith(message)
-
-
-# islands
-
-
-def arena(edges: tuple[tuple[int, int], ...]) -> Arena:
-    ids = sorted({k for edge in edges for k in edge})
-    nobody: Any = None  # no process is asked for
-    return Arena(nobody, Watch(ids), dict.fromkeys(ids, 3.0), edges, random.Random(0), StopSignals(), 2.0)
-
-
-def test_islands_are_what_is_left_of_the_graph() -> None:
-    ring = arena(((1, 2), (1, 4), (2, 3), (3, 4)))
-    assert ring.islands(without=[(1, 2)]) == [{1, 2, 3, 4}]
-    assert ring.islands(without=[(1, 2), (3, 4)]) == [{1, 4}, {2, 3}]
-    assert ring.islands(gone=[2]) == [{1, 3, 4}]
-    assert arena(((1, 2), (2, 3))).islands(gone=[2]) == [{1}, {3}]
 
 
 # what is left behind

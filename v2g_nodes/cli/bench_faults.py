@@ -30,7 +30,7 @@ from v2g_nodes.bringup_launch import node_environment
 from v2g_nodes.bringup_parameters import run_parameters
 from v2g_nodes.cli.fault_arena import Arena, Outcome, StationEndError
 from v2g_nodes.cli.fault_figures import Trial, fault_table, summarise
-from v2g_nodes.cli.fault_runs import DURATION_S, RUN_KINDS, Left, UpRun
+from v2g_nodes.cli.fault_runs import DURATION_S, LONG_S, RUN_KINDS, Left, UpRun
 from v2g_nodes.cli.fault_trials import LIVE_KINDS
 from v2g_nodes.cli.fault_watch import Watch
 from v2g_nodes.cli.folders import run_folder
@@ -146,10 +146,9 @@ class _Bench:
         self._console.print(f"[bold]v2g[/] │ {text}", style="yellow", soft_wrap=True)
 
     def _own_run(self, kind: str, stop: StopSignals) -> Outcome:
-        options = {"--modules": self._overrides.modules, "--topology": self._overrides.topology, "--seed": self._seed}
+        options = {"--modules": self._overrides.modules, "--topology": self._overrides.topology, "--seed": self._seed,
+                   "--duration": f"{DURATION_S if kind == 'starting' else LONG_S:g}"}
         words = [str(word) for pair in options.items() for word in pair]
-        if kind == "starting":
-            words += ["--duration", f"{DURATION_S:g}"]
         with UpRun(words, self._left, stop) as run:
             return RUN_KINDS[kind](run, self._chance, self._left)
 

@@ -134,6 +134,10 @@ class Arena:
         """Whether another process has taken over the role of a killed one."""
         return self.supervisor.pids.get(name, self._killed[name]) != self._killed[name]
 
+    def is_back(self, name: str) -> bool:
+        """Whether that process's nodes are active."""
+        return self.replaced(name) and self.supervisor.is_ready(name)
+
     @contextmanager
     def stopped(self, name: str) -> Iterator[int]:
         """A process does not run; continued whatever happens. Gives the time of the stop [ns]."""
@@ -214,7 +218,7 @@ class Arena:
 
         def back() -> bool:
             nonlocal ready_ns
-            if not ready_ns and all(self.replaced(name) and self.supervisor.is_ready(name) for name in names):
+            if not ready_ns and all(map(self.is_back, names)):
                 ready_ns = time.monotonic_ns()
             return ready_ns > 0
 
@@ -251,7 +255,7 @@ class Arena:
 
     def what_is_missing(self, names: Collection[str] = ()) -> str:
         """Why all do not agree, in a few words."""
-        absent = [name for name in names if not self.supervisor.is_ready(name)]
+        absent = [name for name in names if not self.is_back(name)]
         if absent:
             return f"{', '.join(absent)} not back"
         last = self.watch.last
