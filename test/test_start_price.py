@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.cli.dispatch_trial import Instance, random_instance
+from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.dispatch.agent import LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.dispatch.methods import FIXED_POINT, METHODS, averagings, build_agent, gap_limit
@@ -186,6 +187,8 @@ def test_a_target_close_to_the_last_is_met_in_fewer_iterations(method: str) -> N
     for trial in range(6):
         before = random_instance("mesh", 8, 66, trial)
         instance = neighbouring_target(before, 0.01)
+        if trial % 2:
+            before, instance = instance, before  # the other way
         last = prices(played(before, method, None, {}))
         cold, warm = cold + iterations(instance, method, {}), warm + iterations(instance, method, last)
     assert warm < SHORTER[method] * cold
@@ -196,6 +199,14 @@ def without_the_last(instance: Instance) -> Instance:
     ids = instance.group.members[:-1]
     group = replace(instance.group, members=ids, edges=build_edges("bus", ids))
     return replace(instance, costs=instance.costs[:-1], boxes=instance.boxes[:-1], group=group)
+
+
+@pytest.mark.parametrize("method", ["newton", "admm", "primal_dual"])
+def test_every_answer_to_the_group_counts_as_an_iteration(method: str) -> None:
+    instance = random_instance("ring", 6, 69, 0)
+    found = played(instance, method, "exact", {2: 0.2 * instance.span_eur_per_kwh})[1]
+    inner = averaging_plan("exact", instance.group.members, instance.group.edges).rounds
+    assert found.rounds == inner * (found.iterations + 1)  # one for the ends of the boxes
 
 
 @pytest.mark.parametrize("method", ITERATIVE)
