@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.graph import Edge, Edges, build_edges, hops_from
-from v2g_nodes.core.membership import NEWS_COPIES, LinkReport, Membership
+from v2g_nodes.core.membership import GUEST, NEWBORN, NEWS_COPIES, LinkReport, Membership
 from v2g_nodes.sim.random_graph import random_edges
 
 SILENCE_NS = 100
@@ -60,11 +60,24 @@ def flood(topology: str, n: int, lives: dict[int, int] | None = None) -> Flood:
     ids = range(1, n + 1)
     made = Flood(build_edges(topology, ids), ids, lives)
     made.settle()
+    for _ in range(2):  # from guest to joining to counting
+        for member in made.members.values():
+            member.promote()
+        made.settle()
     return made
 
 
 def same_view(members: Iterable[Membership]) -> bool:
     return len({(m.group.members, m.group.edges, m.group.fingerprint) for m in members}) == 1
+
+
+def sorted_ids(electorate: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(electorate))
+
+
+def weighed(station: Flood) -> set[tuple[tuple[int, ...], ...]]:
+    """What each member weighs its island against."""
+    return {tuple(map(sorted_ids, member.electorates())) for member in station.members.values()}
 
 
 # ---- order of reports
@@ -127,7 +140,7 @@ def test_at_first_a_module_is_alone() -> None:
     assert member.group.edges == ()
     assert member.group.rating_kw == {2: 3.0}
     assert not member.update(0)
-    assert member.next_report() == LinkReport(2, 5, 7, bits(2))
+    assert member.next_report() == LinkReport(2, 5, 7, bits(2), NEWBORN)
 
 
 def test_a_link_counts_when_both_ends_report_it() -> None:
@@ -205,20 +218,67 @@ def test_polite_leave_and_return() -> None:
     station.members[2].taking_part = False
     assert station.members[2].update(station.now_ns)
     report = station.members[2].next_report()
-    assert (report.alive, report.counts) == (1 << 0 | 1 << 2, False)  # hears its neighbours and takes no part
+    assert (report.alive, report.standing) == (1 << 0 | 1 << 2, GUEST)  # hears its neighbours and takes no part
     station.round(4)  # no silence to wait for
     assert station.groups() == {1: (1, 3, 4, 5), 2: (2,), 3: (1, 3, 4, 5), 4: (1, 3, 4, 5), 5: (1, 3, 4, 5)}
-    assert {m.present for m in station.members.values()} == {frozenset((1, 3, 4, 5))}
+    assert weighed(station) == {((1, 3, 4, 5), (1, 3, 4, 5))}
     station.members[2].taking_part = True
     station.settle()
     assert same_view(station.members.values())
     assert station.members[4].group.members == (1, 2, 3, 4, 5)
-    assert station.members[4].present == {1, 3, 4, 5}  # it counts for nothing until its island has agreed
-    station.members[2].admit()
+    assert weighed(station) == {((1, 3, 4, 5), (1, 3, 4, 5))}  # a guest
+    station.members[2].promote()
     station.settle()
-    assert {m.present for m in station.members.values()} == {frozenset((1, 2, 3, 4, 5))}
-    station.members[2].admit()
+    assert weighed(station) == {((1, 3, 4, 5), (1, 2, 3, 4, 5))}
+    station.members[2].promote()
+    station.settle()
+    assert weighed(station) == {((1, 2, 3, 4, 5), (1, 2, 3, 4, 5))}
+    station.members[2].promote()
     assert not station.members[2].update(station.now_ns)
+
+
+@pytest.mark.parametrize(("left", "counts"), [(False, (1, 2, 3, 4, 5)), (True, (1, 3, 4, 5))])
+def test_a_new_life_stands_where_the_last_one_stood(left: bool, counts: tuple[int, ...]) -> None:
+    station = flood("ring", 5)
+    station.members[2].taking_part = not left
+    station.settle()
+    for incarnation in (9, 3):  # which of them is the later one they settle among themselves
+        station.members[2] = station.make(2, incarnation)
+        station.settle()
+        assert same_view(station.members.values())
+        assert station.members[2].group.members == (1, 2, 3, 4, 5)
+        assert weighed(station) == {(counts, counts)}
+
+
+def test_who_comes_late_for_the_first_time_is_no_leaver() -> None:
+    station = flood("ring", 5)
+    late = station.members[2] = station.make(2, 9)
+    late.taking_part = False  # its module has not said anything yet
+    station.settle()
+    late.taking_part = True
+    station.settle()
+    assert weighed(station) == {((1, 2, 3, 4, 5), (1, 2, 3, 4, 5))}
+
+
+@pytest.mark.parametrize(
+    ("back", "dead", "weighed_against"),
+    [((1, 2), (), (1, 2)), ((1, 2), (5,), (1, 2, 3, 4, 5))],
+    ids=["all in sight", "one is out of sight"],
+)
+def test_after_all_have_left_those_that_are_back_begin_anew(
+    back: tuple[int, ...], dead: tuple[int, ...], weighed_against: tuple[int, ...]
+) -> None:
+    station = flood("bus", 5)
+    for member in station.members.values():
+        member.taking_part = False
+    station.settle()
+    for k in dead:
+        del station.members[k]
+    for k in back:
+        station.members[k].taking_part = True
+    station.settle()
+    assert {k: station.members[k].group.members for k in back} == dict.fromkeys(back, back)
+    assert {tuple(map(sorted_ids, station.members[k].electorates())) for k in back} == {(weighed_against,)}
 
 
 def test_the_silently_dead_stay_present_and_the_left_stay_away() -> None:
@@ -228,7 +288,7 @@ def test_the_silently_dead_stay_present_and_the_left_stay_away() -> None:
     del station.members[1], station.members[2]
     station.settle()
     assert station.members[3].group.members == (3, 4)
-    assert station.members[3].present == {2, 3, 4}
+    assert weighed(station) == {((2, 3, 4), (2, 3, 4))}
 
 
 # ---- further lives

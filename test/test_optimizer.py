@@ -11,7 +11,7 @@ import pytest
 
 from v2g_nodes.core.dispatch.methods import METHODS
 from v2g_nodes.core.graph import Edge, build_edges
-from v2g_nodes.core.membership import LinkReport
+from v2g_nodes.core.membership import GUEST, LinkReport
 from v2g_nodes.core.optimizer import ModuleOptimizer
 from v2g_nodes.core.optimizer_types import NO_EPOCH, NeighborReport, OptimizerSettings, Outbox, Snapshot
 from v2g_nodes.core.types import Box, EpochId, Frame
@@ -355,6 +355,7 @@ def test_leaving_is_quick_and_makes_room_for_a_majority() -> None:
 
 def test_a_tie_after_the_lowest_id_has_left() -> None:
     churn = station("line", 5)
+    churn.run(0.5)
     churn.leave(1)
     churn.run_until_settled(2.0)
     churn.cut((3, 4))
@@ -364,7 +365,8 @@ def test_a_tie_after_the_lowest_id_has_left() -> None:
 
 @pytest.mark.parametrize("loss", [0.2, 0.35])
 def test_losses_slow_things_down_and_break_nothing(loss: float) -> None:
-    churn = station("ring", loss=loss, heartbeat_ns=50_000_000)
+    churn = station("ring", loss=loss)
+    churn.run(2.0)  # until all count
     for target_kw in (3.0, -12.0, 15.0):
         churn.signal(target_kw)
         assert churn.run_until_settled(2.0) < 1.0
@@ -472,6 +474,11 @@ class Pair:
         self.out = {k: o.step((), (), 0) for k, o in self.both.items()}
         for _ in range(6):
             self.swap()
+        for _ in range(2):  # from newborn to joining to counting
+            for optimizer in self.both.values():
+                optimizer.membership.promote()
+            for _ in range(4):
+                self.swap()
         assert self.one.membership.group == self.two.membership.group
 
     def swap(self) -> None:
@@ -674,7 +681,7 @@ def test_reports_carry_the_agreement() -> None:
 def test_a_module_out_of_service_leaves_and_freezes_nothing() -> None:
     pair = Pair()
     outbox = pair.one.step((), (), pair.now_ns, available=False)
-    assert outbox.reports[0].link == LinkReport(1, 1, outbox.reports[0].link.version, 0b10, counts=False)
+    assert outbox.reports[0].link == LinkReport(1, 1, outbox.reports[0].link.version, 0b10, GUEST)
     pair.one._freeze = lambda: pytest.fail("asked for a snapshot")
     pair.one.start_epoch(EPOCH, 1.0)
     for _ in range(50):

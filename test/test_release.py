@@ -68,6 +68,14 @@ def test_after_a_target_of_the_other_sign_zero_is_reached_at_once() -> None:
     assert made.power_kw(1000 + HOLD + RISE) == -2.0
 
 
+@pytest.mark.parametrize(("agreed_kw", "at_once_kw"), [(1.0, 0.0), (0.0, 0.0), (-0.5, -0.5), (-3.0, -3.0)])
+def test_a_new_life_drops_what_is_left_of_an_earlier_target(agreed_kw: float, at_once_kw: float) -> None:
+    made = release()
+    made.group_changed(True, 1000)
+    made.agree(agreed_kw, 8.0, -2.2, 1010)
+    assert made.power_kw(1010) == at_once_kw
+
+
 def test_who_owes_nothing_goes_to_zero_before_it_has_agreed() -> None:
     made = agreed(1.0)
     made.group_changed(False, 1000)

@@ -9,9 +9,13 @@ A report with its own bit clear says that its module has left politely. A restar
 incarnation; one that meets a newer report under its own name outbids it, so it never stays locked out.
 (The scheme of link-state routing, e.g. RFC 2328, reduced to one area of 64 nodes.)
 
-Who has left does not count where islands are weighed against each other, and others may not learn that it is back.
-So a module that returns counts for nothing until the island that owns the target has agreed with it (`admit`): two
-islands can't both be the larger one, whatever each has heard of the other.
+Who has left does not count where islands are weighed against each other, and others may not learn that it is back. So
+a module that returns is a guest; when the island that owns the target has agreed with it, it is joining; when that has
+agreed again, it counts. An island owns the target if it is the larger part both of those that count and of those that
+count or join: two islands that have heard different things can't both be (joint consensus, as in Raft's changes of
+membership). Where nobody is known to count, as at the start, it takes more than half of the station, or all in sight.
+A new life is told by its neighbours where its last one stood. (What nobody knows any more can't be respected: a module
+that left, died and begins again among modules that had not heard of its leaving counts there.)
 
 The fingerprint names the set of reports a conclusion was drawn from. A link that breaks and heals leaves newer
 reports and so another fingerprint, and no round from before can pass for one from after. It has 32 bits: with 16,
@@ -24,12 +28,13 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from v2g_nodes.core.dispatch.agent import Group
 from v2g_nodes.core.graph import Adjacency, Edges, adjacency
 
 SERIAL = 0x10000
+NEWBORN, GUEST, JOINING, COUNTS = 0, 1, 2, 3
 NEWS_COPIES = 3  # a changed report is sent so often before it takes its turn with the others: 0.2**3 of all get lost
 
 
@@ -42,14 +47,14 @@ class LinkReport:
         incarnation: life of the origin, 0 to 65535; the larger one is the later one.
         version: counts reports within the incarnation, modulo 2^16.
         alive: bit k-1 set: origin hears module k; own bit set: origin takes part.
-        counts: origin counts where islands are weighed; not so from a polite leave until it is admitted again.
+        standing: NEWBORN, GUEST, JOINING or COUNTS, see module docstring.
     """
 
     origin: int
     incarnation: int
     version: int
     alive: int
-    counts: bool = True
+    standing: int = 3
 
     def newer_than(self, other: LinkReport) -> bool:
         """Whether this replaces `other`: the same order everywhere, also for lives that counted alike.
@@ -59,7 +64,7 @@ class LinkReport:
         if self.incarnation != other.incarnation:
             return self.incarnation > other.incarnation
         step = (self.version - other.version) % SERIAL
-        return 0 < step < SERIAL // 2 or (step == 0 and (self.alive, self.counts) > (other.alive, other.counts))
+        return 0 < step < SERIAL // 2 or (step == 0 and (self.alive, self.standing) > (other.alive, other.standing))
 
 
 class Membership:
@@ -84,13 +89,12 @@ class Membership:
         self._heard_ns: dict[int, int] = {}
         self._outdated: set[int] = set()
         self.excluded: frozenset[int] = frozenset()  # neighbours that are not believed
-        own = LinkReport(module_id, life // SERIAL % SERIAL, life % SERIAL, 1 << (module_id - 1))
+        own = LinkReport(module_id, life // SERIAL % SERIAL, life % SERIAL, 1 << (module_id - 1), NEWBORN)
         self._reports = {module_id: own}
         self._news = deque([module_id] * NEWS_COPIES)
         self._turns: deque[int] = deque()
         self._changed = False
         self.taking_part = True
-        self._took_part = False  # in this life; who has not begun can't leave
         self.group = self._conclude()
 
     @property
@@ -125,11 +129,22 @@ class Membership:
                 self._outdated.add(sender)
                 self._announce(sender)  # it should learn what to outbid; later in turn, or others would never have one
         if report.origin == self._module_id:
-            if report != known and known and not known.newer_than(report):
-                counts = known.counts and report.counts  # the life before may have left politely
-                self._issue(known.alive, report.incarnation, report.version, counts)
-        elif known is None or report.newer_than(known):
+            self._outbid(report)
+        elif known is None:
             self._store(report)
+        elif report.newer_than(known):
+            if report.standing == NEWBORN != known.standing:  # told to all under its name, which it will outbid
+                report = replace(report, version=(report.version + 1) % SERIAL, standing=known.standing)
+            self._store(report)
+
+    def _outbid(self, report: LinkReport) -> None:
+        """Answer what goes round under the own name; a new life takes the standing of the last one from it."""
+        own = self._reports[self._module_id]
+        standing = own.standing or report.standing
+        if report != own and not own.newer_than(report):
+            self._issue(own.alive, report.incarnation, report.version, standing)
+        elif standing != own.standing:
+            self._issue(own.alive, own.incarnation, own.version, standing)
 
     def agrees(self, neighbour: int) -> None:
         """A neighbour says it has the same reports, its own among them."""
@@ -142,11 +157,10 @@ class Membership:
             trusted = neighbour not in self._outdated and neighbour not in self.excluded
             if now_ns - heard_ns < self._silence_ns and trusted:
                 alive |= 1 << (neighbour - 1)
-        self._took_part = self._took_part or self.taking_part
         own = self._reports[self._module_id]
         if alive != own.alive:
-            left = self._took_part and not self.taking_part
-            self._issue(alive, own.incarnation, own.version, own.counts and not left)
+            left = own.alive >> (self._module_id - 1) & 1 and not self.taking_part
+            self._issue(alive, own.incarnation, own.version, min(own.standing, GUEST) if left else own.standing)
         if not self._changed:
             return False
         self._changed = False
@@ -169,38 +183,31 @@ class Membership:
         """Number of modules whose report is in hand."""
         return len(self._reports)
 
-    @property
-    def present(self) -> frozenset[int]:
-        """Modules of the station that count: they have not politely left, whether alive or not."""
-        known = self._reports
-        return frozenset(k for k in self._rating_kw if k not in known or (known[k].counts and self._takes_part(k)))
-
-    @property
-    def counting(self) -> frozenset[int]:
-        """Members that count for their island.
-
-        Where every module of the station had left, those that are back begin anew, all of them, if no module is out of
-        sight that could do the same elsewhere, or they are more than half of the station.
-        """
-        members = frozenset(self.group.members)
-        if self.present:
-            return members & self.present
+    def electorates(self) -> list[frozenset[int]]:
+        """Sets of modules, dead ones among them; the island that owns the target is the larger part of each."""
+        standing = {k: report.standing for k, report in self._reports.items()}
+        counting = {k for k, rank in standing.items() if rank == COUNTS}
+        joining = {k for k, rank in standing.items() if rank >= JOINING}
+        unheard = self._rating_kw.keys() - standing.keys()
+        if counting:
+            return [frozenset(counting | unheard), frozenset(joining | unheard)]
         in_sight, _ = self._reach({k: report.alive for k, report in self._reports.items()})
-        half = 2 * sum(self._rating_kw[k] for k in members) > sum(self._rating_kw.values())
-        return members if half or len(in_sight) == len(self._rating_kw) else frozenset()
+        everyone = self._rating_kw.keys()
+        anew = self.group.members if in_sight == everyone else everyone
+        return [frozenset(anew), *([frozenset(joining)] if joining else [])]
 
-    def admit(self) -> None:
-        """The own island has agreed with this module, and owes the target: it counts again."""
+    def promote(self) -> None:
+        """The own island owns the target and has agreed, so its members know where this module stands: a step up."""
         own = self._reports[self._module_id]
-        if not own.counts and self.taking_part:
-            self._issue(own.alive, own.incarnation, own.version, counts=True)
+        if own.standing < COUNTS and self.taking_part:
+            self._issue(own.alive, own.incarnation, own.version, max(own.standing, GUEST) + 1)
 
     def forget_heard(self) -> None:
         """Nobody has been heard: what is known of the neighbours is too old after a pause."""
         self._heard_ns.clear()
 
-    def _issue(self, alive: int, incarnation: int, version: int, counts: bool) -> None:
-        self._store(LinkReport(self._module_id, incarnation, (version + 1) % SERIAL, alive, counts))
+    def _issue(self, alive: int, incarnation: int, version: int, standing: int) -> None:
+        self._store(LinkReport(self._module_id, incarnation, (version + 1) % SERIAL, alive, standing))
 
     def _store(self, report: LinkReport) -> None:
         self._reports[report.origin] = report
@@ -242,5 +249,5 @@ class Membership:
 
     def _fingerprint(self) -> int:
         known = [self._reports[k] for k in sorted(self._reports)]
-        text = b"".join(struct.pack("<BHHQ?", r.origin, r.incarnation, r.version, r.alive, r.counts) for r in known)
+        text = b"".join(struct.pack("<BHHQB", r.origin, r.incarnation, r.version, r.alive, r.standing) for r in known)
         return zlib.crc32(text)

@@ -26,6 +26,7 @@ from v2g_nodes.core.types import Agreement, EpochId, Frame
 
 # While views differ a report more goes out at a time for each so many modules known; a subscriber keeps ten.
 KNOWN_PER_REPORT, REPORTS_AT_A_TIME = 4, 8
+PROMOTE_AFTER_RESENDS = 4  # after an agreement, so that the change does not end it for who has not agreed yet
 
 
 class ModuleOptimizer:
@@ -35,11 +36,18 @@ class ModuleOptimizer:
         settings: constants.
         life: differs from that of the life before (see Membership).
         freeze: returns the own snapshot; called once per epoch and membership, while the own module is available.
+        in_force_kw: returns the base power that the own module follows at this moment [kW].
     """
 
-    def __init__(self, settings: OptimizerSettings, life: int, freeze: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        settings: OptimizerSettings,
+        life: int,
+        freeze: Callable[[], Snapshot],
+        in_force_kw: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._settings = settings
-        self._freeze = freeze
+        self._freeze, self._in_force_kw = freeze, in_force_kw
         self._rating_w = {k: round(1000 * kw) for k, kw in settings.rating_kw.items()}
         self.membership = Membership(
             settings.module_id, settings.edges, settings.rating_kw, life, settings.silence_ns
@@ -56,9 +64,11 @@ class ModuleOptimizer:
         self._views: dict[int, int] = {}  # last fingerprint of each neighbour
         self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
         self._linked: tuple[int, ...] = ()  # neighbours in the group
+        self._sharing: tuple[tuple[int, ...], float] = ((), 0.0)  # members, and their share of the target
         self._linked_ns = 0  # when this module last had a link, or heard nobody
         self._report_ns = -(1 << 62)
         self._sequence = life % 2**16  # of reports
+        self._promote_ns: int | None = None  # when this module may come closer to counting
         self._stepped_ns: int | None = None
         self._alone_ns = 0  # from then on it may decide alone
         self._reported = False
@@ -106,6 +116,8 @@ class ModuleOptimizer:
         for report in reports:
             self._take_report(report, now_ns, sequence_limit)
         usable = [frame for frame in frames if self._usable(frame, now_ns)]
+        if self._promote_ns is not None and now_ns >= self._promote_ns:
+            self._promote()
         self.membership.taking_part, self.membership.excluded = available, self._watch.excluded
         if self.membership.update(now_ns):
             self._regroup(now_ns)
@@ -136,9 +148,11 @@ class ModuleOptimizer:
 
     def island_share(self) -> float:
         """Share of the target that this module's island owes."""
-        membership = self.membership
-        present = membership.present | membership.counting
-        return island_target_kw(1.0, membership.counting, present, self._rating_w, self._settings.island_rule)
+        members, rule = self.membership.group.members, self._settings.island_rule
+        return min(
+            island_target_kw(1.0, members, electorate, self._rating_w, rule)
+            for electorate in self.membership.electorates()
+        )
 
     def _notice_pause(self, now_ns: int) -> None:
         """After a pause (a stopped process) the others have gone on: nothing known before counts any more."""
@@ -154,7 +168,8 @@ class ModuleOptimizer:
         self._agent, self._reported, self._unrest_ns = None, False, now_ns
         group, own = self.membership.group, self._settings.module_id
         self._linked = tuple(a + b - own for a, b in group.edges if own in (a, b))
-        if self.epoch != NO_EPOCH:  # else nobody has any power to give up
+        before, self._sharing = self._sharing, (group.members, self.island_share())
+        if self._sharing != before and self.epoch != NO_EPOCH:  # before the first nobody has any power to give up
             self._release.group_changed(self.island_share() > 0.0, now_ns)
         self._watch.regrouped(now_ns)
 
@@ -262,9 +277,8 @@ class ModuleOptimizer:
             self.agreement, self._reported = agent.agreement, True
             group, snapshot, warm, started_ns = self._frozen
             self._watch.ended()
-            self._release.agree(agent.agreement.power_kw, self.target_kw, snapshot.base_kw, now_ns)
-            if self._may_admit():
-                self.membership.admit()
+            self._release.agree(agent.agreement.power_kw, self.target_kw, self._in_force_kw(), now_ns)
+            self._promote_ns = now_ns + PROMOTE_AFTER_RESENDS * self._settings.resend_ns
             if agent.warm_start:
                 self._warm = (group.fingerprint, agent.warm_start)
             outbox.decision = Decision(
@@ -272,11 +286,16 @@ class ModuleOptimizer:
             )
             outbox.reports.append(self._report(now_ns))
 
-    def _may_admit(self) -> bool:
-        """Whether the own island can take a module back: no other one may owe anything by a count without it."""
+    def _promote(self) -> None:
+        """Come closer to counting, where no other island may owe anything by a count without this module."""
+        self._promote_ns = None
         if self._settings.island_rule == MAJORITY:
-            return self.island_share() > 0.0
-        return self.membership.present <= set(self.membership.group.members)
+            allowed = self.island_share() > 0.0
+        else:
+            members = frozenset(self.membership.group.members)
+            allowed = all(electorate <= members for electorate in self.membership.electorates())
+        if allowed:
+            self.membership.promote()
 
     def _report(self, now_ns: int) -> NeighborReport:
         self._report_ns = now_ns

@@ -51,13 +51,11 @@ class Snapshot:
         box: feasible range [kW].
         supply: answers to prices, inside the box.
         detail: whatever the caller wants back with the decision.
-        base_kw: base power that droop follows now [kW].
     """
 
     box: Box
     supply: Supply
     detail: object = None
-    base_kw: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -56,18 +56,19 @@ def island_target_kw(
 
     Args:
         target_kw: of the station [kW].
-        members: modules that count for the island.
-        present: modules of the station that count (core/membership.py), the members among them.
+        members: modules of the island.
+        present: an electorate (core/membership.py); members outside of it do not count.
         rating_w: ratings by id, whole numbers so that every member adds up to the same [W].
         rule: MAJORITY = the island with more than half of the rating present owes all, others nothing, the lowest id
             decides a tie; NAMEPLATE_SHARE = each owes its share of the rating.
     """
-    island_w, present_w = (sum(rating_w[k] for k in ids) for ids in (members, present))
+    counting = [k for k in members if k in present]
+    island_w, present_w = (sum(rating_w[k] for k in ids) for ids in (counting, present))
     if not island_w:
         return 0.0
     if rule == NAMEPLATE_SHARE:
         return target_kw * island_w / present_w
-    owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in members)
+    owns = 2 * island_w > present_w or (2 * island_w == present_w and min(present) in counting)
     return target_kw if owns else 0.0
 
 

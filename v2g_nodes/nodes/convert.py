@@ -91,7 +91,7 @@ def state_message(report: NeighborReport, leaving: bool) -> NeighborState:
     flags = (
         NeighborState.FLAG_AGREED * report.agreed
         + NeighborState.FLAG_LEAVING * leaving
-        + NeighborState.FLAG_LINK_COUNTS * report.link.counts
+        + (report.link.standing << NeighborState.STANDING_SHIFT)
     )
     message = NeighborState(
         membership=report.membership,
@@ -140,7 +140,7 @@ def state_report(message: NeighborState) -> NeighborReport | None:
             message.link_incarnation,
             message.link_version,
             message.link_alive_low | message.link_alive_high << 32,
-            bool(message.flags & NeighborState.FLAG_LINK_COUNTS),
+            message.flags >> NeighborState.STANDING_SHIFT & 3,
         ),
     )
 

@@ -134,7 +134,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             algorithm=p.algorithm,
             fall_ns=round(1e9 * p.fall_s / p.speed),
         )
-        self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze)
+        self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze, self._in_force_kw)
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
         self._valid_s, self._silent_s = p.held_s(p.setpoint_valid_s), p.held_s(p.optimizer_silent_s)
@@ -288,7 +288,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         )
         supply = self._offer.freeze(hard, applied.setpoint_kw, soc, status.temperature_c, vehicle)
         detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
-        return Snapshot(supply.box, supply, detail, float(applied.base_kw))
+        return Snapshot(supply.box, supply, detail)
+
+    def _in_force_kw(self) -> float:
+        """What droop follows, by the last word of the own module."""
+        base_kw = 0.0 if self._applied is None else float(self._applied.base_kw)
+        return base_kw if math.isfinite(base_kw) else 0.0
 
     def _send(self, outbox: Outbox) -> None:
         for frame in outbox.frames:
