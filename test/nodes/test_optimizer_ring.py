@@ -14,6 +14,7 @@ from v2g_nodes.msg import Applied, BaseSetpoint, DecisionRecord, GridSignal, Mar
 
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_optimum
+from v2g_nodes.core.membership import COUNTS
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.run_record import module_record
@@ -101,6 +102,11 @@ class Ring:
         self.signal_out.publish(GridSignal(**{**good, **fields}))
         return sequence
 
+    def all_count(self) -> bool:
+        """Whether every module has been taken in for good, so that the group changes no more."""
+        reports = [self.nodes[1]._optimizer.membership._reports.get(k) for k in self.ids]
+        return all(report is not None and report.standing == COUNTS for report in reports)
+
     def of_epoch(self, sequence: int, members: tuple[int, ...] | None = None) -> list[DecisionRecord]:
         """Every member's record of an epoch, once all have agreed."""
         members = members or self.ids
@@ -143,6 +149,8 @@ def test_all_agree_on_the_optimum_again_and_again(ring: Ring) -> None:
 
 
 def test_the_agreed_power_is_told_to_droop_and_repeated_while_valid(ring: Ring) -> None:
+    ring.of_epoch(ring.signal(0.25))
+    ring.until(ring.all_count, "all count")
     records = ring.of_epoch(ring.signal())
     for k, record in zip(ring.ids, records, strict=True):
         told = ring.setpoints[k][-1]
@@ -150,7 +158,8 @@ def test_the_agreed_power_is_told_to_droop_and_repeated_while_valid(ring: Ring) 
         assert told.lambda_eur_per_kwh == pytest.approx(record.lambda_eur_per_kwh, abs=1e-6)
         left_s = convert.to_seconds(told.valid_until) - time.time()
         assert 0.0 < left_s <= 1.0
-        ring.until(lambda k=k: len(ring.setpoints[k]) > 1, "it is repeated")  # type: ignore[misc]
+        before = len(ring.setpoints[k])
+        ring.until(lambda k=k, n=before: len(ring.setpoints[k]) > n, "it is repeated")  # type: ignore[misc]
         again = ring.setpoints[k][-1]
         assert again.power_kw == told.power_kw
         assert convert.to_seconds(again.valid_until) > convert.to_seconds(told.valid_until)
@@ -159,11 +168,15 @@ def test_the_agreed_power_is_told_to_droop_and_repeated_while_valid(ring: Ring) 
 def test_a_set_point_ends_although_the_wall_clock_is_set_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     ring = Ring(bench, setpoint_valid_s=0.7)
     ring.of_epoch(ring.signal())
+    ring.until(ring.all_count, "all count")
+    ring.of_epoch(ring.signal())
     for node in ring.nodes.values():
         monkeypatch.setattr(node, "now_s", lambda: time.time() - 3600.0)
+    for told in ring.setpoints.values():
+        told.clear()
     ring.until(lambda: all(len(s) >= 2 for s in ring.setpoints.values()))
-    told = [s[-1] for s in ring.setpoints.values()]
-    assert all(convert.to_seconds(t.valid_until) <= time.time() - 3600.0 + 0.7 for t in told)
+    last = [s[-1] for s in ring.setpoints.values()]
+    assert all(convert.to_seconds(t.valid_until) <= time.time() - 3600.0 + 0.7 for t in last)
     end_s = max(node._setpoint_until_s for node in ring.nodes.values())
     ring.until(lambda: time.monotonic() > end_s + 0.2, "it has ended")
     counts = [len(s) for s in ring.setpoints.values()]

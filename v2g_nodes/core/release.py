@@ -70,7 +70,7 @@ class SetpointRelease:
         start_kw = in_force_kw if before_kw is None else before_kw
         more = 1.0 if target_kw >= 0.0 else -1.0
         turned = before_kw is None or self._target_kw * target_kw < 0.0
-        if turned and start_kw * more < 0.0:  # left over from a target of the other sign: as far as zero in nobody's way
+        if turned and start_kw * more < 0.0:  # left over from a target of the other sign; nobody counts on it
             start_kw = max(start_kw * more, min(0.0, power_kw * more)) * more
         self._from_kw = min(power_kw * more, start_kw * more) * more
         self._from_ns, self._wanted_kw, self._target_kw = now_ns, power_kw, target_kw

@@ -20,7 +20,6 @@ from v2g_nodes.core.optimizer_types import (
     NeighborReport,
     OptimizerSettings,
     Outbox,
-    Snapshot,
 )
 from v2g_nodes.core.target import to_float32
 from v2g_nodes.core.types import EpochId, Frame
@@ -106,7 +105,9 @@ class Churn:
         """A module's optimizer starts with an empty memory; a life of None is drawn."""
         settings = replace(self.settings, module_id=module_id)
         life = self.random.getrandbits(32) if life is None else life
-        self.optimizers[module_id] = ModuleOptimizer(settings, life, lambda: self._snapshot(module_id))
+        self.optimizers[module_id] = ModuleOptimizer(
+            settings, life, lambda: self._freeze(module_id), lambda: self.watch.power.in_force_kw(module_id)
+        )
         self.absent.discard(module_id)
 
     def kill(self, module_id: int) -> None:
@@ -218,9 +219,6 @@ class Churn:
                 elif newest != NO_EPOCH and (last is None or last[1].group != group or last[1].epoch != newest):
                     missing.append(f"{k} has not agreed on {newest} in {island}")
         return missing
-
-    def _snapshot(self, module_id: int) -> Snapshot:
-        return replace(self._freeze(module_id), base_kw=self.watch.power.in_force_kw(module_id))
 
     def _run_tick(self) -> None:
         self.tick += 1
