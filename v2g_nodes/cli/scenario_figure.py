@@ -73,8 +73,8 @@ def _draw(axes: Sequence[Axes], result: ScenarioResult) -> None:
     power.set_title(f"{result.scenario.name} ({result.scenario.station}): delivered power [kW]")
     power.plot(time, series["measured_kw"], color=ACCENT, linewidth=0.9, label="delivered")
     power.plot(time, series["target_kw"] + series["ideal_kw"], color=COLD, linewidth=0.9, linestyle=(0, (4, 2)),
-               label="target + droop")
-    power.plot(time, series["target_kw"], color=INK, linewidth=1.0, drawstyle="steps-post", label="target")
+               label="with droop")
+    power.plot(time, series["target_kw"], color=INK, linewidth=1.0, drawstyle="steps-post", label="target agreed on")
     power.legend(loc="upper right", ncols=3)
     price.set_title("agreed price λ [€/kWh]")
     price.plot(time, series["price_lambda"], color=ACCENT, linewidth=0.9, drawstyle="steps-post")
