@@ -244,6 +244,7 @@ class ModuleOptimizer:
         """Freeze the snapshot and build the agent."""
         snapshot = self._freeze()
         group = self.membership.group
+        start = self._price_of_neighbours if self.agreement is None else self.agreement.lambda_eur_per_kwh
         problem = LocalProblem(
             self._settings.module_id,
             snapshot.box,
@@ -251,7 +252,7 @@ class ModuleOptimizer:
             self.epoch,
             self.target_kw * self.island_share(),
             self._settings.price_span_eur_per_kwh,
-            self._price_of_neighbours if self.agreement is None else self.agreement.lambda_eur_per_kwh,
+            start,
         )
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
         self._tag = self._frame_tag()
@@ -262,7 +263,7 @@ class ModuleOptimizer:
             and moved(snapshot.supply, self.agreement, settings.rating_kw[settings.module_id])
         )
         self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
-        self._frozen = (group, snapshot, warm, now_ns)
+        self._frozen = (group, snapshot, warm, now_ns, start)
         self._watch.began(now_ns)
 
     def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
@@ -275,14 +276,15 @@ class ModuleOptimizer:
             outbox.reports.append(self._report(now_ns))  # who waits may have missed the signal
         if agent.agreement is not None and not self._reported:
             self.agreement, self._reported = agent.agreement, True
-            group, snapshot, warm, started_ns = self._frozen
+            group, snapshot, warm, started_ns, start = self._frozen
             self._watch.ended()
             self._release.agree(agent.agreement.power_kw, self.target_kw, self._in_force_kw(), now_ns)
             self._promote_ns = now_ns + PROMOTE_AFTER_RESENDS * self._settings.resend_ns
             if agent.warm_start:
                 self._warm = (group.fingerprint, agent.warm_start)
             outbox.decision = Decision(
-                self.epoch, group, snapshot, warm, agent.bracket, agent.agreement, agent.resends, started_ns
+                self.epoch, group, snapshot, warm, agent.bracket, agent.agreement, agent.resends, started_ns,
+                start,
             )
             outbox.reports.append(self._report(now_ns))
 

@@ -70,6 +70,7 @@ class Decision:
     agreement: Agreement
     resends: int
     started_ns: int
+    start_eur_per_kwh: float | None = None
 
 
 @dataclass

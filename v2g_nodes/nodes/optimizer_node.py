@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from rclpy.context import Context
 
@@ -27,7 +25,6 @@ from v2g_nodes.msg import (
     Applied,
     BaseSetpoint,
     Curve,
-    DecisionRecord,
     GridSignal,
     MarketPlan,
     ModuleStatus,
@@ -36,62 +33,15 @@ from v2g_nodes.msg import (
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import exchange_diagnostics
-from v2g_nodes.nodes.parameters import parameter
-from v2g_nodes.nodes.trials import TrialParameters, Trials
+from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters
+from v2g_nodes.nodes.optimizer_record import AgreedEpoch, epoch_record
+from v2g_nodes.nodes.trials import Trials
 
 RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 DIAGNOSTICS_S = 1.0  # s, wall: /diagnostics at least so often
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
-
-
-@dataclass(frozen=True)
-class OptimizerParameters(TrialParameters):
-    """Parameters of the optimizer node."""
-
-    module_ids: tuple[int, ...] = parameter((), "all modules of the station")
-    ratings_kw: tuple[float, ...] = parameter((), "their ratings, in the same order", "kW")
-    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
-    algorithm: str = parameter("supply_curve", "how the modules agree")
-    island_rule: str = parameter("majority", "who owns the target when the station falls apart")
-    price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
-    headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0)
-    import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
-    cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
-    epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)
-    setpoint_valid_s: float = parameter(6.0, "how long an agreed set-point counts without a newer one", "s", 0.5, 600.0)
-    optimizer_silent_s: float = parameter(1.0, "droop holds a set-point that is not repeated so long", "s", 0.3, 60.0)
-    fall_s: float = parameter(3.7, "in this time any module's base power is down from its rating", "s", 0.01, 1e5)
-    resend_ms: float = parameter(25.0, "a waiting module repeats its round after", "ms", 1.0, 1000.0)
-    heartbeat_ms: float = parameter(50.0, "pause between two reports to the neighbours", "ms", 10.0, 10_000.0)
-    silence_ms: float = parameter(500.0, "a silent neighbour counts as gone after", "ms", 50.0, 60_000.0)
-    eta_max: float = parameter(0.97, "cost: best efficiency", "", 0.5, 1.0)
-    alpha: float = parameter(0.02, "cost: cubic loss")
-    beta: float = parameter(0.01, "cost: square loss")
-    loss_price_eur_per_kwh: float = parameter(0.1, "cost: price of lost energy", "EUR/kWh")
-    wear_gamma: float = parameter(0.02, "cost: wear price", "EUR/h/kW^delta")
-    wear_delta: float = parameter(1.5, "cost: wear exponent")
-    soc_kappa: float = parameter(2.0, "cost: rise of wear away from half charge")
-    thermal_psi: float = parameter(2e-4, "cost: price of heat", "EUR/h/K^2")
-    thermal_theta_k_per_kw2: float = parameter(2.0, "cost: temperature rise", "K/kW^2")
-    thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
-
-
-class Began(NamedTuple):
-    """What a record needs of the moment of its agreement, as it is written later.
-
-    Args:
-        target_kw: target of the station [kW].
-        signal_ns: receipt of the signal [ns].
-        curves_sent: messages since start.
-        states_sent: messages since start.
-    """
-
-    target_kw: float
-    signal_ns: int
-    curves_sent: int
-    states_sent: int
 
 
 class OptimizerNode(ManagedNode[OptimizerParameters]):
@@ -147,7 +97,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint_until_s = -math.inf  # law time
         self._signal_ns = 0
         self._curves_sent = 0
-        self._records_later: list[tuple[Decision, Began, float, int]] = []
+        self._records_later: list[AgreedEpoch] = []
         self._reports_later: list[NeighborReport] = []
         self._states_sent = 0
         self._state_out = self.publisher(streams.NEIGHBOR_STATE)
@@ -191,13 +141,13 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         if self._optimizer.faults.keys() != self._faults.keys():
             self._tell_excluded()
         records, self._records_later = self._records_later, []
-        if records and time.monotonic_ns() - records[-1][-1] < RECORD_AFTER_NS:
+        if records and time.monotonic_ns() - records[-1].agreed_ns < RECORD_AFTER_NS:
             self._records_later = records
             return
         reports, self._reports_later = self._reports_later, []
         self._report(reports)
         for record in records:
-            self._record_out.publish(self._record(*record))
+            self._record_out.publish(epoch_record(record, self.p.module_id, self._cost))
 
     def _tell_excluded(self) -> None:
         faults = dict(self._optimizer.faults)
@@ -254,6 +204,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
         if (self._optimizer.epoch, self._optimizer.membership.group) != before:
             self._signal_ns = now_ns  # a signal adopted from a neighbour, or a new group that begins again
+            self._publish_setpoint()  # whose island owes nothing any more goes to zero at once
         self._send(outbox)
 
     def _sequence_limit(self) -> int:
@@ -320,8 +271,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint_until_s = self.law_s() + self._valid_s
         self._publish_setpoint()
         agreed_ns = time.monotonic_ns()
-        began = Began(self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent)
-        self._records_later.append((decision, began, self.now_s(), agreed_ns))
+        self._records_later.append(
+            AgreedEpoch(
+                decision, self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent,
+                self.now_s(), agreed_ns,
+            )
+        )  # fmt: skip
 
     def _publish_setpoint(self) -> None:
         """The base power in force: the agreed one, or less while the group changes (core/release.py)."""
@@ -332,43 +287,3 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint.power_kw = base_kw
         self._setpoint.valid_until = convert.to_time(self.now_s() + left_s)
         self._setpoint_out.publish(self._setpoint)
-
-    def _record(self, decision: Decision, began: Began, now_s: float, agreed_ns: int) -> DecisionRecord:
-        agreement, group, warm = decision.agreement, decision.group, decision.warm
-        detail: Any = decision.snapshot.detail
-        mask = dict.fromkeys(group.members, 0)
-        for a, b in group.edges:
-            mask[a] |= 1 << (b - 1)
-            mask[b] |= 1 << (a - 1)
-        record = DecisionRecord(
-            kind=DecisionRecord.EPOCH,
-            module_id=self.p.module_id,
-            stamp=convert.to_time(now_s),
-            membership=group.fingerprint,
-            members=sum(1 << (k - 1) for k in group.members),
-            links=[mask[k] for k in group.members],
-            cold=agreement.cold,
-            bracket=decision.bracket,
-            warm=[*warm.prices, *warm.totals_kw] if warm and not agreement.cold else [],
-            rounds=agreement.rounds,
-            resends=decision.resends,
-            curves_sent=began.curves_sent,
-            states_sent=began.states_sent,
-            target_kw=began.target_kw,
-            island_target_kw=agreement.target_kw,
-            clipped_target_kw=agreement.clipped_target_kw,
-            box_low_kw=decision.snapshot.box.low_kw,
-            box_high_kw=decision.snapshot.box.high_kw,
-            soc=detail["soc"],
-            temperature_c=detail["temperature_c"],
-            previous_kw=detail["previous_kw"],
-            cost_parameters=[getattr(self._cost, name) for name in CostParameters.__dataclass_fields__],
-            lambda_eur_per_kwh=agreement.lambda_eur_per_kwh,
-            power_kw=agreement.power_kw,
-            signal_received_ns=began.signal_ns,
-            started_ns=decision.started_ns,
-            agreed_ns=agreed_ns,
-        )
-        convert.put_epoch(record, decision.epoch)
-        return record
-

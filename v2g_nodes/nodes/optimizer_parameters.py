@@ -1,0 +1,41 @@
+"""Parameters of the optimizer node."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.trials import TrialParameters
+
+
+@dataclass(frozen=True)
+class OptimizerParameters(TrialParameters):
+    """Parameters of the optimizer node."""
+
+    module_ids: tuple[int, ...] = parameter((), "all modules of the station")
+    ratings_kw: tuple[float, ...] = parameter((), "their ratings, in the same order", "kW")
+    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
+    algorithm: str = parameter("supply_curve", "how the modules agree")
+    island_rule: str = parameter("majority", "who owns the target when the station falls apart")
+    price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
+    headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0)
+    import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
+    cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
+    epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)
+    setpoint_valid_s: float = parameter(6.0, "how long an agreed set-point counts without a newer one", "s", 0.5, 600.0)
+    optimizer_silent_s: float = parameter(1.0, "droop holds a set-point that is not repeated so long", "s", 0.3, 60.0)
+    fall_s: float = parameter(3.7, "in this time any module's base power is down from its rating", "s", 0.01, 1e5)
+    resend_ms: float = parameter(25.0, "a waiting module repeats its round after", "ms", 1.0, 1000.0)
+    heartbeat_ms: float = parameter(50.0, "pause between two reports to the neighbours", "ms", 10.0, 10_000.0)
+    silence_ms: float = parameter(500.0, "a silent neighbour counts as gone after", "ms", 50.0, 60_000.0)
+    eta_max: float = parameter(0.97, "cost: best efficiency", "", 0.5, 1.0)
+    alpha: float = parameter(0.02, "cost: cubic loss")
+    beta: float = parameter(0.01, "cost: square loss")
+    loss_price_eur_per_kwh: float = parameter(0.1, "cost: price of lost energy", "EUR/kWh")
+    wear_gamma: float = parameter(0.02, "cost: wear price", "EUR/h/kW^delta")
+    wear_delta: float = parameter(1.5, "cost: wear exponent")
+    soc_kappa: float = parameter(2.0, "cost: rise of wear away from half charge")
+    thermal_psi: float = parameter(2e-4, "cost: price of heat", "EUR/h/K^2")
+    thermal_theta_k_per_kw2: float = parameter(2.0, "cost: temperature rise", "K/kW^2")
+    thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
