@@ -29,9 +29,10 @@ class Watched:
     def __init__(self) -> None:
         self.watch = NeighbourWatch(OptimizerSettings(1, ((1, 2),), RATING, 1.0), (2,))
         self.now_ns = 10 * EPOCH_LATE_NS
+        self.watch.regrouped((2,), self.now_ns)
         self.sequence = 0
 
-    def hear(self, times: int = 3, agent: Any = None, own_epoch: EpochId = EPOCH, linked: bool = True,  # noqa: ANN401
+    def hear(self, times: int = 3, agent: Any = None, own_epoch: EpochId = EPOCH,  # noqa: ANN401
              **said: object) -> str:
         """Why it is excluded after so many reports; empty if it is not."""
         for _ in range(times):
@@ -39,7 +40,7 @@ class Watched:
             self.sequence += 1
             report = replace(SANE, sequence=self.sequence, **said)  # type: ignore[arg-type]
             if self.watch.usable(report, self.now_ns):
-                self.watch.compare(report, own_epoch, linked, agent, self.now_ns)
+                self.watch.compare(report, own_epoch, agent, self.now_ns)
         return self.watch.faults.get(2, "")
 
 
@@ -84,14 +85,22 @@ def test_an_epoch_that_stays_behind_is_a_fault_after_a_second() -> None:
     seconds = EPOCH_LATE_NS // BEAT
     assert watched.hear(seconds, own_epoch=LATER) == ""
     assert watched.hear(4, own_epoch=LATER) == "epoch 1000, here 1020"
-    assert Watched().hear(3 * seconds, own_epoch=LATER, linked=False) == ""
 
 
-def test_a_group_that_has_changed_gives_everyone_time_again() -> None:
+def test_nothing_is_expected_without_a_link() -> None:
     watched = Watched()
-    watched.hear(19, own_epoch=LATER)
-    watched.watch.regrouped(watched.now_ns)
-    assert watched.hear(19, own_epoch=LATER) == ""
+    watched.watch.regrouped((), watched.now_ns)
+    assert watched.hear(100, own_epoch=LATER) == ""
+    watched.watch.regrouped((2,), watched.now_ns)
+    assert watched.hear(EPOCH_LATE_NS // BEAT, own_epoch=LATER) == "", "a new link gives time again"
+
+
+def test_own_epochs_that_follow_fast_and_groups_that_change_hide_nobody() -> None:
+    watched = Watched()
+    for n in range(30):
+        watched.watch.regrouped((2,), watched.now_ns)
+        watched.hear(1, own_epoch=EpochId(1020 + n, 1, 1))
+    assert watched.watch.excluded == {2}
 
 
 def test_who_never_answers_in_an_exchange_is_left_out_and_who_does_is_not() -> None:
@@ -119,6 +128,15 @@ def test_an_exchange_begun_again_goes_on_waiting_and_one_that_ended_does_not() -
         watched.watch.began(watched.now_ns)
     assert restarted.hear(10, agent=exchange(agreed=False)) == "no frame in an exchange"
     assert ended.hear(10, agent=exchange(agreed=False)) == ""
+
+
+def test_a_neighbour_that_is_linked_anew_has_time_to_answer() -> None:
+    watched = Watched()
+    watched.watch.began(watched.now_ns)
+    watched.watch.regrouped((), watched.now_ns)
+    watched.now_ns += 15 * ROUND_LATE_NS
+    watched.watch.regrouped((2,), watched.now_ns)
+    assert watched.hear(10, agent=exchange(agreed=False)) == ""
 
 
 def test_a_power_that_its_own_curve_contradicts_is_a_lie() -> None:

@@ -9,7 +9,7 @@ other's curve in the first round of a pass, and the share of the cell is the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from v2g_nodes.core.conduct import Conduct
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
@@ -37,8 +37,8 @@ class NeighbourWatch:
         self._conduct = {k: Conduct() for k in neighbours}
         self._waiting_ns: int | None = None  # since when an exchange has been going on without an end
         self._answered_ns = dict.fromkeys(neighbours, 0)
-        self._epoch: EpochId = NO_EPOCH
-        self._epoch_ns = 0  # since when neighbours should have it
+        self._level_ns = dict.fromkeys(neighbours, 0)  # when a neighbour's epoch was the own one
+        self._linked: frozenset[int] = frozenset()
 
     @property
     def excluded(self) -> frozenset[int]:
@@ -56,16 +56,18 @@ class NeighbourWatch:
             self._waiting_ns = now_ns
 
     def ended(self) -> None:
-        """The exchange has come to an end."""
+        """The exchange has come to an end, or nobody waits for it any more."""
         self._waiting_ns = None
 
     def answered(self, neighbour: int, now_ns: int) -> None:
         """A frame of the exchange in progress came."""
         self._answered_ns[neighbour] = now_ns
 
-    def regrouped(self, now_ns: int) -> None:
-        """The group has changed: give everyone time again."""
-        self._epoch_ns = now_ns
+    def regrouped(self, linked: Iterable[int], now_ns: int) -> None:
+        """The group has changed: give neighbours time that are linked now and were not before."""
+        before, self._linked = self._linked, frozenset(linked)
+        for k in self._linked - before:
+            self._answered_ns[k] = self._level_ns[k] = now_ns
 
     def usable(self, report: NeighborReport, now_ns: int) -> bool:
         """Whether a report is new and makes sense; what doesn't is counted against its sender."""
@@ -81,21 +83,18 @@ class NeighbourWatch:
         """Whether a report's target may be taken over by who has missed the signal."""
         return report.epoch != NO_EPOCH and abs(report.target_kw) <= 2.0 * self._station_kw
 
-    def compare(
-        self, report: NeighborReport, epoch: EpochId, linked: bool, agent: LockstepAgent | None, now_ns: int
-    ) -> None:
-        """Judge a usable report.
+    def compare(self, report: NeighborReport, epoch: EpochId, agent: LockstepAgent | None, now_ns: int) -> None:
+        """Judge a usable report; nothing is expected of neighbours without a link.
 
         Args:
             report: of the neighbour.
             epoch: the own one.
-            linked: both ends hear each other; nothing is expected of other neighbours.
             agent: that of the exchange which the report speaks of, if it runs or has ended here.
             now_ns: steady time [ns].
         """
-        if epoch != self._epoch:
-            self._epoch, self._epoch_ns = epoch, now_ns
-        fault = self._contradiction(report, agent, now_ns) if linked else ""
+        if report.epoch == epoch:
+            self._level_ns[report.sender] = now_ns
+        fault = self._contradiction(report, epoch, agent, now_ns) if report.sender in self._linked else ""
         self._conduct[report.sender].judge(fault, now_ns)
 
     def _nonsense(self, report: NeighborReport) -> str:
@@ -110,9 +109,11 @@ class NeighbourWatch:
             return f"lambda {report.lambda_eur_per_kwh:g} EUR/kWh, allowed {-self._price_max:g} to {self._price_max:g}"
         return ""
 
-    def _contradiction(self, report: NeighborReport, agent: LockstepAgent | None, now_ns: int) -> str:
-        if report.epoch != self._epoch and now_ns - self._epoch_ns > EPOCH_LATE_NS:
-            return f"epoch {report.epoch.signal_sequence}, here {self._epoch.signal_sequence}"
+    def _contradiction(
+        self, report: NeighborReport, epoch: EpochId, agent: LockstepAgent | None, now_ns: int
+    ) -> str:
+        if now_ns - self._level_ns[report.sender] > EPOCH_LATE_NS:
+            return f"epoch {report.epoch.signal_sequence}, here {epoch.signal_sequence}"
         if agent is None:
             return ""
         if agent.agreement is None:

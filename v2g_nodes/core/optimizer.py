@@ -124,6 +124,8 @@ class ModuleOptimizer:
             outbox.reports.append(self._report(now_ns))
         if self._linked or not (self.membership.heard and available):
             self._linked_ns = now_ns
+        if not available:
+            self._watch.ended()
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
             self._begin_agent(now_ns)
             usable += self._early.values()
@@ -160,6 +162,7 @@ class ModuleOptimizer:
             self.membership.forget_heard()
             self._release.forget()
             self._agent, self._reported, self.agreement = None, False, None
+            self._watch.ended()
             self._alone_ns = now_ns + self._settings.silence_ns
         self._stepped_ns = now_ns
 
@@ -171,7 +174,7 @@ class ModuleOptimizer:
         before, self._sharing = self._sharing, (group.members, self.island_share())
         if self._sharing != before and self.epoch != NO_EPOCH:  # before the first nobody has any power to give up
             self._release.group_changed(self.island_share() > 0.0, now_ns)
-        self._watch.regrouped(now_ns)
+        self._watch.regrouped(self._linked, now_ns)
 
     def _usable(self, frame: Frame, now_ns: int) -> bool:
         """Count the sender as alive; keep a frame that only an agent to come can use."""
@@ -224,8 +227,7 @@ class ModuleOptimizer:
             self._unrest_ns = now_ns
         if report.agreed:
             self._price_of_neighbours = report.lambda_eur_per_kwh
-        linked = report.sender in self._linked
-        self._watch.compare(report, self.epoch, linked, self._running_agent(report), now_ns)
+        self._watch.compare(report, self.epoch, self._running_agent(report), now_ns)
         if not self._watch.adoptable(report) or _beyond(report.epoch, sequence_limit):
             return
         if report.epoch != self.epoch:
@@ -275,9 +277,11 @@ class ModuleOptimizer:
         if agent.resends > resends:
             outbox.reports.append(self._report(now_ns))  # who waits may have missed the signal
         if agent.agreement is not None and not self._reported:
-            self.agreement, self._reported = agent.agreement, True
+            first, self.agreement, self._reported = self.agreement is None, agent.agreement, True
             group, snapshot, warm, started_ns, start = self._frozen
             self._watch.ended()
+            if first and len(group.members) < len(self._rating_w):  # others may be at work that are not seen yet
+                self._release.group_changed(owns_target=True, now_ns=now_ns)
             self._release.agree(agent.agreement.power_kw, self.target_kw, self._in_force_kw(), now_ns)
             self._promote_ns = now_ns + PROMOTE_AFTER_RESENDS * self._settings.resend_ns
             if agent.warm_start:
