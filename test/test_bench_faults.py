@@ -24,8 +24,7 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import default_station
 
 GOOD = Outcome(recovered=True, recover_s=0.4, rejoin_s=0.6)
-SAFE = {"unsafe_setpoints": 0, "constraint_violations": 0, "power_jump_kw_max": 0.1, "sum_above_target_kw_max": 0.001,
-        "setpoints_above_target_kw_max": 0.0}  # fmt: skip
+SAFE = {"unsafe_setpoints": 0, "constraint_violations": 0, "power_jump_kw_max": 0.1}
 
 
 def figures(*outcomes: Outcome, left: int = 0, **extremes: float) -> dict[str, Any]:
@@ -65,8 +64,6 @@ def test_times_without_a_spare_are_told_apart() -> None:
     (GOOD, {"unsafe_setpoints": 1}, "unsafe_setpoints 1, allowed up to 0"),
     (GOOD, {"constraint_violations": 2}, "unsafe_setpoints 2, allowed up to 0"),
     (GOOD, {"power_jump_kw_max": 0.12}, "power_jump_kw_max 0.12, allowed up to 0.11"),
-    (GOOD, {"sum_above_target_kw_max": 0.03}, "sum_above_target_kw_max 0.03, allowed up to 0.026"),
-    (GOOD, {"setpoints_above_target_kw_max": 0.03}, "setpoints_above_target_kw_max 0.03, allowed up to 0.026"),
     (GOOD, {"left": 1}, "orphans 1, allowed up to 0"),
 ])  # fmt: skip
 def test_the_verdict_says_what_is_not_good(outcome: Outcome, extremes: dict[str, Any], why: str) -> None:
@@ -75,12 +72,22 @@ def test_the_verdict_says_what_is_not_good(outcome: Outcome, extremes: dict[str,
     assert found["failures"] == ([f"trial 2, optimizer: {outcome.text}"] if outcome.text else [])
 
 
+@pytest.mark.parametrize(("kind", "why"), [
+    ("halves", "sum_above_target_kw in a cut 0.03, allowed up to 0.026"), ("in_epoch", "ok"),
+])  # fmt: skip
+def test_sums_are_judged_where_the_station_falls_apart(kind: str, why: str) -> None:
+    trial = Trial(1, kind, GOOD, sum_above_target_kw=0.03, setpoints_above_target_kw=0.01)
+    found = summarise([trial], SAFE, {"orphans": 0, "shared_memory_left": 0}, 26.0, 0.11, {"seed": 0, "modules": 8}, [])
+    assert (found["verdict"], found["sum_above_target_kw_max"], found["setpoints_above_target_kw_max"]) == (
+        why, 0.03, 0.01)
+
+
 def test_people_see_a_line_per_kind() -> None:
-    console = Console(width=120)
+    console = Console(width=160)
     with console.capture() as shown:
         console.print(fault_table(figures(GOOD, GOOD)))
     line = next(line for line in shown.get().splitlines() if "optimizer" in line)
-    assert [word for word in line.split() if word[0].isalnum()] == ["optimizer", "2", "2", "0.400", "0.600"]
+    assert [word for word in line.split() if word[0].isalnum()] == ["optimizer", "2", "2", "0.400", "0.600", "0.000"]
 
 
 def test_levels_are_held_for_epochs_and_stay_in_range(tmp_path: Path) -> None:

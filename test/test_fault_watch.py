@@ -90,6 +90,11 @@ def test_the_lowest_id_decides_between_halves() -> None:
 
 def test_the_worst_and_the_words_of_the_witness_are_kept() -> None:
     seen = watch({"event": "signal", "sequence": 3, "received_ns": 5}, {"event": "refused", "text": "no"},
-                 {"event": "extremes", "texts": ["a"]}, {"event": "extremes", "texts": ["b"], "unsafe_setpoints": 2})
+                 {"event": "extremes", "texts": ["a"], "sum_above_target_kw": 0.5, "setpoints_above_target_kw": 0.0},
+                 {"event": "extremes", "texts": ["b"], "sum_above_target_kw": 0.1, "setpoints_above_target_kw": 0.2,
+                  "unsafe_setpoints": 2})  # fmt: skip
     assert (seen.signal_ns, seen.refused, seen.extremes["unsafe_setpoints"]) == (5, "no", 2)
     assert (seen.news(), seen.news()) == (["a", "b"], [])
+    assert seen.sums_kw == {"sum_above_target_kw": 0.5, "setpoints_above_target_kw": 0.2}
+    seen.clear()
+    assert set(seen.sums_kw.values()) == {0.0}

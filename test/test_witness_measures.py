@@ -79,19 +79,34 @@ def sums(*steps: tuple[float, float, float], target_kw: float = 2.0, droop_kw: f
 def test_the_sum_is_measured_against_the_target_in_its_direction() -> None:
     for sign in (1.0, -1.0):
         meter = sums(*((0.1 * k, sign * 1.5, sign * 1.5) for k in range(4)), target_kw=sign * 2.0)
-        assert meter.base_kw_max == pytest.approx(1.0)
-        assert meter.setpoints_kw_max == pytest.approx(1.0)
-        assert sums(*((0.1 * k, sign * 0.5, sign * 0.5) for k in range(4)), target_kw=sign * 2.0).base_kw_max == 0.0
+        base_kw, setpoints_kw, words = meter.take()
+        assert (base_kw, setpoints_kw) == pytest.approx((1.0, 1.0))
+        assert words.startswith("base powers are 1.000 kW beyond the targets")
+        assert meter.take() == (0.0, 0.0, ""), "since the last time"
+        for kw in (0.5, -0.5):  # less, and the other direction
+            assert sums(*((0.1 * k, kw, kw) for k in range(4)), target_kw=sign * 2.0).take() == (0.0, 0.0, "")
+
+
+def test_between_targets_of_both_signs_and_at_zero_both_sides_count() -> None:
+    meter = SumMeter()
+    for target_kw, kw, excess_kw in ((2.0, 3.0, 1.0), (-2.0, 3.0, 1.0), (-2.0, -3.0, 1.0), (-2.0, -1.0, 0.0)):
+        for k in range(4):
+            meter.target(0.1 * k, target_kw)
+            meter.module(0.1 * k, 1, kw, kw)
+        assert meter.take()[0] == pytest.approx(excess_kw)
+    none = SumMeter()
+    for k in range(4):
+        none.module(0.1 * k, 1, -0.5, -0.5)
+    assert none.take()[0] == 0.5, "without a target nothing is owed"
 
 
 def test_messages_of_two_instants_are_no_excess() -> None:
-    assert sums((0.0, 1.5, 0.5), (0.05, 1.5, 1.5), (0.1, 0.5, 1.5), (0.3, 0.5, 1.5)).base_kw_max == 0.0
+    assert sums((0.0, 1.5, 0.5), (0.05, 1.5, 1.5), (0.1, 0.5, 1.5), (0.3, 0.5, 1.5)).take()[0] == 0.0
 
 
 def test_droops_share_belongs_to_the_set_points_only() -> None:
     meter = sums(*((0.1 * k, 1.5, 1.5) for k in range(4)), droop_kw=0.8)
-    assert meter.setpoints_kw_max == pytest.approx(0.2)
-    assert meter.base_kw_max == pytest.approx(1.0)
+    assert meter.take()[:2] == pytest.approx((1.0, 0.2))
 
 
 def test_a_larger_target_counts_for_a_while() -> None:
@@ -100,7 +115,7 @@ def test_a_larger_target_counts_for_a_while() -> None:
     for k in range(50):
         meter.target(0.1 * k, 2.0)
         meter.module(0.1 * k, 1, 3.0, 3.0)
-        assert meter.base_kw_max == (0.0 if k <= 27 else pytest.approx(1.0)), k
+        assert meter.take()[0] == (0.0 if k <= 27 else pytest.approx(1.0)), k
 
 
 def test_who_is_silent_has_nothing_in_force() -> None:
@@ -109,7 +124,7 @@ def test_who_is_silent_has_nothing_in_force() -> None:
     meter.module(0.0, 1, 2.0, 2.0)
     for k in range(11, 15):
         meter.module(0.1 * k, 2, 2.0, 2.0)
-    assert meter.base_kw_max == 0.0
+    assert meter.take()[0] == 0.0
 
 
 def test_counts_go_on_over_restarts() -> None:

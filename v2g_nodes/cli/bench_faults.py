@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import typer
@@ -29,7 +29,7 @@ from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
 from v2g_nodes.bringup_launch import node_environment
 from v2g_nodes.bringup_parameters import run_parameters
 from v2g_nodes.cli.fault_arena import Arena, Outcome, StationEndError
-from v2g_nodes.cli.fault_figures import Trial, fault_table, summarise
+from v2g_nodes.cli.fault_figures import Trial, fault_table, slow, summarise
 from v2g_nodes.cli.fault_runs import DURATION_S, LONG_S, RUN_KINDS, Left, UpRun
 from v2g_nodes.cli.fault_trials import LIVE_KINDS
 from v2g_nodes.cli.fault_watch import Watch
@@ -48,7 +48,7 @@ TRIALS = (1, 10_000)
 RUNS_MAX = 3  # of each kind that needs a run of its own, unless asked for; they take long
 LEVEL_S, LEVEL_PU = 6.0, (-0.5, 0.5)  # the regulation signal holds a random level so long: three epochs
 DAY_S = 86400.0
-LAST_WORD_S = 1.2  # until the witness has told the last
+LAST_WORD_S = 0.6  # until the witness has told the last of a trial
 OFTEN = Times(deaths=1_000_000)  # processes die on purpose
 KINDS = (*LIVE_KINDS, *RUN_KINDS)
 
@@ -100,6 +100,13 @@ def draw_kinds(allowed: Sequence[str], trials: int, chance: random.Random) -> li
     return drawn
 
 
+class Done(Protocol):
+    """Hears of every trial made."""
+
+    def __call__(self, kind: str, outcome: Outcome, **sums_kw: float) -> None:
+        """Kind of the trial, what became of it, most by which sums exceeded the target."""
+
+
 class _Bench:
     """The station, and trials one after another."""
 
@@ -126,10 +133,10 @@ class _Bench:
                                              disable=not self._console.is_terminal) as progress:
             task = progress.add_task("faults", total=len(kinds))
 
-            def done(kind: str, outcome: Outcome) -> None:
-                self._trials.append(Trial(len(self._trials) + 1, kind, outcome))
-                if outcome.text:
-                    self._say(f"trial {len(self._trials)}, {kind}: {outcome.text}")
+            def done(kind: str, outcome: Outcome, **sums_kw: float) -> None:
+                self._trials.append(Trial(len(self._trials) + 1, kind, outcome, **sums_kw))
+                for text in filter(None, (outcome.text, slow(outcome))):
+                    self._say(f"trial {len(self._trials)}, {kind}: {text}")
                 progress.advance(task)
 
             if live:
@@ -153,7 +160,7 @@ class _Bench:
             return RUN_KINDS[kind](run, self._chance, self._left)
 
     def _live(self, station: Station, kinds: Sequence[str], stop: StopSignals,
-              done: Callable[[str, Outcome], None], step: Callable[[str], None]) -> None:
+              done: Done, step: Callable[[str], None]) -> None:
         with run_folder() as folder:
             levels = folder / "levels.csv"
             write_levels(levels, self._seed)
@@ -181,17 +188,18 @@ class _Bench:
         if left:
             self._faults.append(f"after the run: {left}")
 
-    def _make(self, arena: Arena, kinds: Sequence[str], done: Callable[[str, Outcome], None],
+    def _make(self, arena: Arena, kinds: Sequence[str], done: Done,
               step: Callable[[str], None]) -> None:
         try:
             for kind in kinds:
                 step(kind)
                 if not arena.settle():
                     self._faults.append(f"before trial {len(self._trials) + 1}: {arena.what_is_missing()}")
-                done(kind, LIVE_KINDS[kind](arena))
+                outcome = LIVE_KINDS[kind](arena)
+                arena.wait(LAST_WORD_S)
+                done(kind, outcome, **arena.watch.sums_kw)
                 for text in arena.watch.news():
                     self._say(f"trial {len(self._trials)}, {kind}: {text}")
-            arena.wait(LAST_WORD_S)
         except StationEndError as error:
             self._faults.append(str(error))
         self._extremes = arena.watch.extremes

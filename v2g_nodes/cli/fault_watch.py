@@ -12,6 +12,7 @@ from v2g_nodes.cli.processes import Event
 EpochKey: TypeAlias = tuple[int, int, int]
 NS_PER_S = 1_000_000_000
 FRESH_S = 6.0  # s, an older agreement is not in force any more (three epochs)
+SUMS = ("sum_above_target_kw", "setpoints_above_target_kw")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Watch:
         self.signal_ns = 0  # when the newest epoch's signal was heard
         self.last: dict[int, Agreed] = {}
         self.refused = ""
+        self.sums_kw = dict.fromkeys(SUMS, 0.0)  # largest since `clear`
         self._texts: list[str] = []
         self._epochs: list[EpochKey] = []
         self._table: dict[tuple[int, EpochKey], dict[int, Agreed]] = {}
@@ -65,6 +67,8 @@ class Watch:
             self.signal_ns = event["received_ns"]
         elif kind == "extremes":
             self.extremes = event
+            for key in self.sums_kw:
+                self.sums_kw[key] = max(self.sums_kw[key], event[key])
             self._texts += event["texts"]
         elif kind == "refused":
             self.refused = str(event["text"])
@@ -75,8 +79,9 @@ class Watch:
         return texts
 
     def clear(self) -> None:
-        """Forget the agreements, not the last one of each module."""
+        """Begin anew; the last agreement of each module stays."""
         self._table.clear()
+        self.sums_kw = dict.fromkeys(SUMS, 0.0)
 
     def _note(self, record: Agreed) -> None:
         self.last[record.module] = record

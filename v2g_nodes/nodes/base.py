@@ -97,10 +97,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._made.append(entity)
         return entity
 
-    def listen(self, stream: Stream, callback: Callable[..., None], namespace: str = "") -> Subscription:
-        """Subscribe to a stream, of another namespace if given."""
+    def listen(
+        self, stream: Stream, callback: Callable[..., None], namespace: str = "", raw: bool = False
+    ) -> Subscription:
+        """Subscribe to a stream, of another namespace if given; raw: the callback gets bytes."""
         topic = f"{namespace}/{stream.topic}" if namespace and not stream.topic.startswith("/") else stream.topic
-        entity = self.create_subscription(stream.message, topic, callback, stream.qos)
+        entity = self.create_subscription(stream.message, topic, callback, stream.qos, raw=raw)
         self._made.append(entity)
         return entity
 

@@ -91,6 +91,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._pace = Pace(PAUSE_S * p.speed)
         self._fault = ""
         self._hold_s = p.held_s(p.signal_hold_s)
+        self._ticked_s = self.law_s()
         self.signal_age_s = math.inf
         self.droop_overruns = 0
         self.base_kw = 0.0  # droop's, agreed and valid
@@ -151,6 +152,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         pause_s, dt_s = self._pace.take(now_s)
         if dt_s <= 0.0:
             return None
+        self._ticked_s = now_s
         if pause_s > 0.0:
             self._exchange(None, pause_s)
         if self._seen.timed_out:  # the hardware has gone on towards zero by itself
@@ -217,7 +219,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         control, seen = self.control, self._seen
         offer = ZERO_BOX if silent else control.range_kw
         return Applied(
-            stamp=convert.to_time(self.now_s()),
+            stamp=convert.to_time(max(self.now_s() - (self.law_s() - self._ticked_s), 0.0)),
             module_id=self.p.module_id,
             mode=int(control.mode),
             requested_kw=control.requested_kw,

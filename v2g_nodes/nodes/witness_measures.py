@@ -106,12 +106,17 @@ class _Excess:
             self.recent.popleft()
         self.largest_kw = max(self.largest_kw, min(kw for _, kw in self.recent))
 
+    def take(self) -> float:
+        """The largest since the last call."""
+        largest_kw, self.largest_kw = self.largest_kw, 0.0
+        return largest_kw
+
 
 class SumMeter:
     """Sums over all modules against the target: base powers in force, and set-points less what droop may add.
 
-    The sum must not lie beyond the targets in force in their direction: above the largest of them and zero, below
-    the smallest of them and zero. What lasts less than LASTING_S does not count.
+    The sum must not lie beyond the targets in force in their direction: above the largest of those that ask for
+    discharge, below the smallest of those that ask for charge. What lasts less than LASTING_S does not count.
     """
 
     def __init__(self) -> None:
@@ -119,16 +124,12 @@ class SumMeter:
         self._modules: dict[int, tuple[float, float, float]] = {}  # heard [s], base, set-point [kW]
         self._droop: deque[tuple[float, float]] = deque()
         self._base, self._setpoints = _Excess(deque()), _Excess(deque())
+        self._words = ""  # base powers and targets when their excess was largest
 
-    @property
-    def base_kw_max(self) -> float:
-        """Largest excess of the base powers in force [kW]."""
-        return self._base.largest_kw
-
-    @property
-    def setpoints_kw_max(self) -> float:
-        """Largest excess of the set-points [kW]."""
-        return self._setpoints.largest_kw
+    def take(self) -> tuple[float, float, str]:
+        """Largest excess of the base powers and of the set-points since the last call [kW]; the former in words."""
+        words, self._words = self._words, ""
+        return self._base.take(), self._setpoints.take(), words
 
     def target(self, now_s: float, kw: float) -> None:
         """A module counts on this target [kW]."""
@@ -150,8 +151,16 @@ class SumMeter:
         while len(self._droop) > 1 and now_s - self._droop[1][0] > TARGET_WINDOW_S:
             self._droop.popleft()
         living = [values for values in self._modules.values() if now_s - values[0] <= SILENT_S]
-        high, low = max((0.0, *self._targets)), min((0.0, *self._targets))
+        targets = [*self._targets] or [0.0]
+        high = max(targets) if max(targets) >= 0.0 else math.inf
+        low = min(targets) if min(targets) <= 0.0 else -math.inf
+        before_kw = self._base.largest_kw
         self._base.add(now_s, _beyond(sum(base for _, base, _ in living), low, high))
+        if self._base.largest_kw > before_kw:
+            bases = ", ".join(f"{k}: {base:.2f}" for k, (at_s, base, _) in sorted(self._modules.items())
+                              if now_s - at_s <= SILENT_S)
+            self._words = (f"base powers are {self._base.largest_kw:.3f} kW beyond the targets {low:.2f} to {high:.2f} "
+                           f"kW: {bases}")
         up, down = (edge((0.0, *(kw for _, kw in self._droop))) for edge in (max, min))
         self._setpoints.add(now_s, _beyond(sum(setpoint for _, _, setpoint in living), low + down, high + up))
 

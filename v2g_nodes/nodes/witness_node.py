@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rclpy.serialization import deserialize_message
+
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.msg import Applied, BaseSetpoint, DecisionRecord, GridSignal, ModuleStatus, NeighborState
 from v2g_nodes.nodes import convert, events, streams
@@ -16,8 +18,10 @@ from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.nodes.witness_measures import TOLERANCE_KW, Counter, JumpMeter, LimitJudge, SumMeter
 
-TELL_S = 0.5  # s, what was worst so far is told so often
+KIND_BYTE = 4  # of a serialized DecisionRecord: its first field, behind the CDR header
+TELL_S = 0.5  # s, what was worst so far is told so often; sums since the last time, everything else since the start
 JUMP_WORTH_TELLING_S = 0.102  # s of the ramp; a change in 0.1 s should not be more
+SUM_WORTH_TELLING_KW = 0.01
 TEXTS_MAX = 5  # of one telling
 
 
@@ -55,7 +59,7 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         """Listen to everyone."""
         for k in self.p.module_ids:
             space = f"/ek3_{k:02d}"
-            self.listen(streams.DECISION_RECORD, self._on_record, space)
+            self.listen(streams.DECISION_RECORD, self._on_record, space, raw=True)
             self.listen(streams.APPLIED, self._on_applied, space)
             self.listen(streams.BASE_SETPOINT, self._base_judge(k), space)
             self.listen(streams.STATUS, self._on_status, space)
@@ -67,9 +71,10 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         """Tell the last."""
         self._tell()
 
-    def _on_record(self, message: DecisionRecord) -> None:
-        if message.kind != DecisionRecord.EPOCH:
+    def _on_record(self, data: bytes) -> None:
+        if data[KIND_BYTE] != DecisionRecord.EPOCH:  # droop's are long and of no interest here
             return
+        message = deserialize_message(data, DecisionRecord)
         self._sums.target(time.monotonic(), message.target_kw)
         events.emit(
             "epoch", module=message.module_id, members=message.members, membership=message.membership,
@@ -115,10 +120,13 @@ class WitnessNode(ManagedNode[WitnessParameters]):
             events.emit("signal", sequence=message.signal_sequence, received_ns=time.monotonic_ns())
 
     def _tell(self) -> None:
+        base_kw, setpoints_kw, words = self._sums.take()
+        if base_kw > SUM_WORTH_TELLING_KW:
+            self._texts.append(words)
         texts, self._texts = self._texts, []
         events.emit(
             "extremes", power_jump_kw_max=self._jump_kw_max, unsafe_setpoints=self._unsafe,
             constraint_violations=self._violations.total, forced_steps=self._forced.total,
-            sum_above_target_kw_max=self._sums.base_kw_max, setpoints_above_target_kw_max=self._sums.setpoints_kw_max,
+            sum_above_target_kw=base_kw, setpoints_above_target_kw=setpoints_kw,
             texts=[*texts[:TEXTS_MAX], *([f"and {len(texts) - TEXTS_MAX} more"] if len(texts) > TEXTS_MAX else [])],
         )  # fmt: skip
