@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from v2g_nodes.bringup import Overrides, process_plan
+from v2g_nodes.bringup_dds import SHARED_MEMORY
 from v2g_nodes.cli.bench_faults import KINDS, LEVEL_PU, RUNS_MAX, bench_faults, draw_kinds, with_witness, write_levels
 from v2g_nodes.cli.fault_arena import Outcome
 from v2g_nodes.cli.fault_figures import KEYS, Trial, fault_table, summarise
@@ -125,12 +126,15 @@ def test_bad_options_are_refused_before_anything_starts(options: dict[str, Any],
 
 @pytest.fixture
 def sleeper() -> Iterator[Any]:
+    """Starts processes that hold a piece of shared memory; gives its name."""
     started: list[subprocess.Popen[bytes]] = []
+    segment = SHARED_MEMORY / f"v2g_test_{os.getpid()}"
 
     def start(left: Left) -> subprocess.Popen[bytes]:
-        program = "import time; print(flush=True); time.sleep(1000)"
-        started.append(subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **left.environment},
-                                        stdout=subprocess.PIPE))
+        program = ("import mmap, pathlib, sys, time; file = pathlib.Path(sys.argv[1]).open('w+b'); "
+                   "file.truncate(4096); held = mmap.mmap(file.fileno(), 0); print(flush=True); time.sleep(1000)")
+        command = [sys.executable, "-c", program, str(segment)]
+        started.append(subprocess.Popen(command, env={**os.environ, **left.environment}, stdout=subprocess.PIPE))
         assert started[-1].stdout is not None
         started[-1].stdout.readline()
         return started[-1]
@@ -139,6 +143,7 @@ def sleeper() -> Iterator[Any]:
     for process in started:
         process.kill()
         process.communicate()
+    segment.unlink(missing_ok=True)
 
 
 def test_what_is_left_is_counted_and_ended(sleeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
@@ -149,6 +154,9 @@ def test_what_is_left_is_counted_and_ended(sleeper: Any, monkeypatch: pytest.Mon
     assert [*left.pids()] == [process.pid]
     assert other.pids() == {}
     assert other.count() == ""
-    assert left.count().startswith("processes ")
-    assert (left.orphans, other.orphans) == (1, 0)
+    words = left.count()
+    assert words.startswith("processes ")
+    assert words.endswith(f"v2g_test_{os.getpid()} left")
+    assert (left.orphans, left.segments, other.orphans, other.segments) == (1, 1, 0, 0)
     assert process.wait(20.0) == -9
+    assert left.count() == "", "told once"

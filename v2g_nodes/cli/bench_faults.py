@@ -195,6 +195,7 @@ class _Bench:
                 step(kind)
                 if not arena.settle():
                     self._faults.append(f"before trial {len(self._trials) + 1}: {arena.what_is_missing()}")
+                self._left.pids()
                 outcome = LIVE_KINDS[kind](arena)
                 arena.wait(LAST_WORD_S)
                 done(kind, outcome, **arena.watch.sums_kw)

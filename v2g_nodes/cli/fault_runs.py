@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,12 +24,13 @@ DURATION_S = 6.0
 LONG_S = 120.0  # a run that takes longer has failed
 GONE_S = 10.0  # within this time after the command's end no process of it is left
 LOOK_S = 0.02
+SEGMENT = re.compile(rf"{SHARED_MEMORY}/\S+")
 FIRST_HOSTS_S, STARTING_S = 0.2, 8.0  # after the first host, one dies within this time; it may be up before
 ENDING_S = 1.0  # after the stop signal, one dies within this time
 
 
 class Left:
-    """What runs have left behind: processes and shared memory, against the moment it was made.
+    """What runs have left behind: processes, and shared memory that they were seen to hold. Look often.
 
     Args:
         mark: of the processes.
@@ -36,7 +38,7 @@ class Left:
 
     def __init__(self, mark: str | None = None) -> None:
         self.mark = mark or uuid.uuid4().hex
-        self._segments = _segments()
+        self._ours: set[str] = set()  # shared memory that one of the processes has held
         self.orphans = 0
         self.segments = 0
 
@@ -52,6 +54,7 @@ class Left:
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with suppress(OSError):
                     if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                        self._ours.update(SEGMENT.findall((entry / "maps").read_text()))
                         found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         return found
 
@@ -67,27 +70,12 @@ class Left:
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        segments = _segments() - self._segments
-        self._segments |= segments
+        segments = {name for name in self._ours if Path(name).exists()}
+        self._ours.clear()
         self.orphans += len(found)
         self.segments += len(segments)
         return "; ".join(f"{what} {', '.join(sorted(names))} left" for what, names in
                          (("processes", [*found.values()]), ("shared memory", segments)) if names)
-
-
-def _segments(folder: Path = SHARED_MEMORY) -> set[str]:
-    """Shared memory of Fast DDS that no process holds open."""
-    names = {path.name for pattern in ("*fastrtps_*", "*fast_datasharing*") for path in folder.glob(pattern)}
-    return names - _held(names, folder) if names else names
-
-
-def _held(names: set[str], folder: Path) -> set[str]:
-    held = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with suppress(OSError):
-            text = maps.read_text()
-            held |= {name for name in names if f"{folder}/{name}" in text}
-    return held
 
 
 class UpRun:
