@@ -62,6 +62,18 @@ def test_a_sequence_that_stands_still_excludes_and_a_copy_of_each_message_does_n
     assert not copied.conduct.excluded
 
 
+def test_another_life_counts_its_messages_anew() -> None:
+    talk = Talk()
+    talk.conduct.lives(1)
+    talk.say(times=20)
+    talk.sequence = 5
+    talk.conduct.lives(2)
+    talk.say(times=20)
+    assert not talk.conduct.excluded
+    talk.conduct.lives(2)
+    assert talk.conduct.repeats(talk.sequence, talk.now_ns)
+
+
 def test_who_is_sane_again_is_readmitted_after_a_quarantine_that_grows() -> None:
     talk = Talk()
     pauses = []

@@ -26,8 +26,15 @@ class Conduct:
         self.fault = ""  # the last one, in words
         self._strikes = 0
         self._sequences: deque[int] = deque(maxlen=REMEMBERED)
+        self._incarnation: int | None = None
         self._quarantine_ns = QUARANTINE_NS
         self._fault_ns = -QUARANTINE_MAX_NS
+
+    def lives(self, incarnation: int) -> None:
+        """The neighbour named its life; another one counts its messages anew."""
+        if incarnation != self._incarnation:
+            self._incarnation = incarnation
+            self._sequences.clear()
 
     def repeats(self, sequence: int, now_ns: int) -> bool:
         """Whether a message with this number came before; such a message says nothing new and is no sign of life."""

@@ -72,6 +72,8 @@ class NeighbourWatch:
     def usable(self, report: NeighborReport, now_ns: int) -> bool:
         """Whether a report is new and makes sense; what doesn't is counted against its sender."""
         conduct = self._conduct[report.sender]
+        if report.link.origin == report.sender:
+            conduct.lives(report.link.incarnation)
         if conduct.repeats(report.sequence, now_ns):
             return False
         nonsense = self._nonsense(report)
