@@ -76,7 +76,12 @@ def summarise(told: Sequence[Story]) -> dict[str, Any]:
         "module_s": round(sum(story.simulated_s * story.modules for story in told)),
         "complete_agreements": sum(story.agreements for story in told),
         "stories_with_faults": sum(bool(story.faults) for story in told),
-        "largest_excess_share": round(max(story.excess_share for story in told), 6),
+        "largest_excess_share": round(max((s.excess_share for s in told if not s.trading), default=0.0), 6),
+        "longest_excess_s": max((s.excess_s for s in told if not s.trading), default=0.0),
+        "largest_excess_share_trading": round(max((s.excess_share for s in told if s.trading), default=0.0), 6),
+        "longest_excess_s_trading": max((s.excess_s for s in told if s.trading), default=0.0),
+        "owners_due": sum(story.owners_due for story in told),
+        "owners_missing": sum(story.owners_missing for story in told),
         "settle": {kind: spread(values) for kind, values in settled.items()},
     }
 

@@ -223,7 +223,7 @@ class Churn:
     def _run_tick(self) -> None:
         self.tick += 1
         if self.tick % TIMER_TICKS == 0:
-            self.watch.pass_time(self.tick * TICK_NS)
+            self.watch.pass_time(self.optimizers, self.tick * TICK_NS)
         mail = self._mail.pop(self.tick, None)
         timers = self._timers[self.tick % TIMER_TICKS]
         if mail:

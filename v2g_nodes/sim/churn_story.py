@@ -12,10 +12,12 @@ import numpy as np
 
 from v2g_nodes.core.graph import Edges, build_edges
 from v2g_nodes.core.optimizer_types import OptimizerSettings
+from v2g_nodes.core.target import MAJORITY
 from v2g_nodes.sim.churn import Churn
 from v2g_nodes.sim.churn_events import CHURN_WEIGHTS, Events
 from v2g_nodes.sim.random_graph import random_edges
 from v2g_nodes.sim.sloping import Vehicles
+from v2g_nodes.sim.watch_agreements import BALANCE_SHARE
 
 SLOTS = 64
 GRAPHS = ("random", "random", "random", "ring", "line", "star", "mesh", "bus")
@@ -58,6 +60,7 @@ class Story:
     Args:
         title: the station in a few words.
         modules: how many it has.
+        trading: some modules may take what others give.
         events: how often each kind happened.
         settle_s: settling times by kind of an event that happened alone, or `several` [s].
         faults: what should not have happened, with the events before it.
@@ -65,10 +68,13 @@ class Story:
         agreements: in which all members decided.
         excess_share: how far the base powers in force went beyond the target at the most, per rating of the station.
         excess_s: how long they were beyond the tolerance at the most [s].
+        owners_due: settled states with an island that has more than half of what has not left.
+        owners_missing: those in which it did not own the target.
     """
 
     title: str
     modules: int
+    trading: bool
     events: Counter[str] = field(default_factory=Counter)
     settle_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     faults: list[str] = field(default_factory=list)
@@ -76,6 +82,8 @@ class Story:
     agreements: int = 0
     excess_share: float = 0.0
     excess_s: float = 0.0
+    owners_due: int = 0
+    owners_missing: int = 0
 
 
 class StoryTeller:
@@ -105,7 +113,8 @@ class StoryTeller:
         self.churn.watch.power.trading = spread > 0.0
         self._events = Events(self.churn, self.vehicles, random)
         self._history: list[str] = []
-        self.story = Story(f"{graph} of {n}, {rule}, idle prices ±{spread:g}, bursts of {burst_ms:g} ms", n)
+        title = f"{graph} of {n}, {rule}, idle prices ±{spread:g}, bursts of {burst_ms:g} ms"
+        self.story = Story(title, n, spread > 0.0)
 
     def tell(self) -> Story:
         """Let everything happen."""
@@ -138,6 +147,22 @@ class StoryTeller:
         self._settle(kind if alone else "several")
         long = self._random.random() < LONG_PAUSES
         self.churn.run(LONG_PAUSE_S if long else float(self._random.exponential(SHORT_PAUSE_S)))
+        if long and self.churn.settings.island_rule == MAJORITY:
+            self._count_owners()
+
+    def _count_owners(self) -> None:
+        """Whether the island that has more than half of what has not left owns the target.
+
+        It may not, where those who left and came back have not been taken in again by all who should know: then nobody
+        owns it, until more of the station is together.
+        """
+        churn = self.churn
+        present_kw = sum(kw for k, kw in churn.rating_kw.items() if k not in churn.absent)
+        for island in churn.islands():
+            made = churn.last.get(island[0])
+            if made and 2.0 * sum(churn.rating_kw[k] for k in island) > present_kw * (1.0 + 1e-9):
+                self.story.owners_due += 1
+                self.story.owners_missing += not made[1].agreement.target_kw
 
     def _happen(self) -> str:
         now_s = self.churn.now_s
@@ -167,6 +192,13 @@ class StoryTeller:
         self._settle("all mended")
         if churn.islands() != [churn.ids]:
             churn.faults.append(f"{churn.now_s:.3f} s: islands {churn.islands()} of a whole station")
+        churn.run(LONG_PAUSE_S)
+        powers = {k: churn.watch.power.in_force_kw(k) for k in churn.ids}
+        boxes = [decision.snapshot.box for _, decision in churn.last.values()]
+        target_kw = churn.optimizers[churn.ids[0]].target_kw
+        owed_kw = min(max(target_kw, sum(box.low_kw for box in boxes)), sum(box.high_kw for box in boxes))
+        if abs(sum(powers.values()) - owed_kw) > BALANCE_SHARE * sum(churn.rating_kw.values()):
+            churn.faults.append(f"{churn.now_s:.3f} s: {powers} in force in the end, {owed_kw:.3f} kW owed")
 
 
 def _rating_kw(random: np.random.Generator, number: int) -> float:

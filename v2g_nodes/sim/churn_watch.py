@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from v2g_nodes.core.optimizer import ModuleOptimizer
 from v2g_nodes.core.optimizer_types import Decision, OptimizerSettings
 from v2g_nodes.sim.watch_agreements import AgreementWatch
@@ -21,6 +23,8 @@ class ChurnWatch:
         self.agreements = AgreementWatch(settings, self.faults)
         self.owners = OwnerWatch(self.faults)
         self.power = PowerWatch(settings, self.faults)
+        self.liars: set[int] = set()  # modules that were made to lie
+        self._wronged: set[int] = set()
 
     def stepped(self, module_id: int, optimizer: ModuleOptimizer, decision: Decision | None, now_ns: int) -> None:
         """An optimizer was stepped."""
@@ -32,9 +36,14 @@ class ChurnWatch:
             self.owners.stepped(module_id, optimizer.membership.group)
         self.power.stepped(module_id, optimizer, now_ns)
 
-    def pass_time(self, now_ns: int) -> None:
+    def pass_time(self, optimizers: Mapping[int, ModuleOptimizer], now_ns: int) -> None:
         """To be called often."""
         self.power.pass_time(now_ns)
+        for k, optimizer in optimizers.items():
+            for other, reason in optimizer.faults.items():
+                if other not in self.liars | self._wronged and k not in self.liars:
+                    self._wronged.add(other)
+                    self.faults.append(f"{now_ns / 1e9:.3f} s: module {k} excludes {other}, which is honest: {reason}")
 
     def gone(self, module_id: int, now_ns: int) -> None:
         """A module has died or is stopped."""

@@ -23,9 +23,10 @@ LASTS_NS = 100_000_000  # members of a group decide at different moments; what i
 
 @dataclass
 class Rise:
-    """What a module's power may rise from: the least since its group changed."""
+    """What a module's power may rise from: the least since members or share of its group changed."""
 
     group: Group
+    sharing: tuple[tuple[int, ...], float]
     changed_ns: int
     more: float  # sign of the target
     least_kw: float
@@ -134,9 +135,12 @@ class PowerWatch:
             return
         rise = self._rises.get(module_id)
         if rise is None or rise.group is not group:
-            changed_ns = now_ns if rise else NEVER_NS  # as it begins a life nothing has changed
-            self._rises[module_id] = Rise(group, changed_ns, more, power_kw)
-            return
+            sharing = (group.members, optimizer.island_share())
+            if rise is None or rise.sharing != sharing:
+                changed_ns = now_ns if rise else NEVER_NS  # as it begins a life nothing has changed
+                self._rises[module_id] = Rise(group, sharing, changed_ns, more, power_kw)
+                return
+            rise.group = group
         since_ns = now_ns - rise.changed_ns
         share = (since_ns - self._hold_ns) / self._rise_ns
         if share >= 1.0:
