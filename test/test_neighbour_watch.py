@@ -38,6 +38,8 @@ class Watched:
         for _ in range(times):
             self.now_ns += BEAT
             self.sequence += 1
+            if agent is not None:
+                self.watch.goes_on(self.now_ns)
             report = replace(SANE, sequence=self.sequence, **said)  # type: ignore[arg-type]
             if self.watch.usable(report, self.now_ns):
                 self.watch.compare(report, own_epoch, agent, self.now_ns)
@@ -128,6 +130,24 @@ def test_an_exchange_begun_again_goes_on_waiting_and_one_that_ended_does_not() -
         watched.watch.began(watched.now_ns)
     assert restarted.hear(10, agent=exchange(agreed=False)) == "no frame in an exchange"
     assert ended.hear(10, agent=exchange(agreed=False)) == ""
+
+
+def test_an_exchange_long_after_one_that_was_broken_off_begins_to_wait() -> None:
+    watched = Watched()
+    watched.watch.began(watched.now_ns)
+    watched.hear(2, agent=exchange(agreed=False))
+    watched.hear(5)
+    watched.now_ns += ROUND_LATE_NS // 2
+    watched.watch.began(watched.now_ns)
+    assert watched.hear(10, agent=exchange(agreed=False)) == ""
+
+
+def test_after_a_pause_old_words_are_no_faults() -> None:
+    watched = Watched()
+    watched.hear(1)
+    watched.now_ns += 5 * EPOCH_LATE_NS
+    watched.watch.woke_up(watched.now_ns)
+    assert watched.hear(10, own_epoch=LATER) == ""
 
 
 def test_a_neighbour_that_is_linked_anew_has_time_to_answer() -> None:

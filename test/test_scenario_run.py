@@ -11,7 +11,7 @@ from v2g_nodes.cli.scenario_station import build_parts, clusters
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.sim import scenario_exchange
 from v2g_nodes.sim.scenario_figures import FIGURES, Judgement, ScenarioResult, judge
-from v2g_nodes.sim.scenario_file import FaultSection, Scenario, load_scenario, shortened
+from v2g_nodes.sim.scenario_file import FaultSection, FrequencySection, Scenario, load_scenario, shortened
 from v2g_nodes.sim.scenario_graph import station_graph
 from v2g_nodes.sim.scenario_run import ScenarioRun
 from v2g_nodes.sim.scenario_tally import Moment, Tally
@@ -95,6 +95,13 @@ def test_stations_answer_frequency_by_the_droop_law() -> None:
         beyond = math.copysign(max(abs(deviation) - 0.01, 0.0), deviation)
         assert series["ideal_kw"][k] == pytest.approx(-gain * beyond)
         assert series["measured_kw"][k] - series["base_kw"][k] == pytest.approx(-gain * beyond, abs=2.0)
+
+
+def test_the_answer_to_frequency_does_not_push_the_base_power_after_it() -> None:
+    """With deviations far beyond what the ramp covers in an epoch the boxes still hold the target."""
+    wild = FrequencySection(sigma_hz=0.05)
+    figures = play(short("FREQUENCY", 30.0, frequency=wild), "supply_curve").figures
+    assert figures["clipped_epochs"] == 0
 
 
 def test_l200_agrees_over_its_heads_in_rounds_of_a_tree() -> None:

@@ -33,20 +33,21 @@ class OfferRule:
     epoch_period_s: float
 
     def freeze(
-        self, limits: Box, setpoint_kw: float, soc: float, temperature_c: float, vehicle: VehicleState
+        self, limits: Box, base_kw: float, soc: float, temperature_c: float, vehicle: VehicleState
     ) -> BoxedCost:
         """The offer of this moment.
 
         Args:
             limits: what the module can do now [kW].
-            setpoint_kw: what left the last gate [kW].
+            base_kw: base power in force [kW]. The ramp counts from it: what flows holds the answer to frequency too,
+                and a box around that would push the base power after it.
             soc: state of charge, 0 to 1.
             temperature_c: hottest junction [deg C].
             vehicle: who is plugged in.
         """
         room = energy_room(self.rating, soc, vehicle)
         box = feasible_box(
-            limits, setpoint_kw, self.rating.ramp_kw_per_s, self.epoch_period_s, self.headroom_kw, room
+            limits, base_kw, self.rating.ramp_kw_per_s, self.epoch_period_s, self.headroom_kw, room
         )
         return BoxedCost(LocalCost(self.cost, soc, temperature_c), box)
 

@@ -183,7 +183,7 @@ def feasible_box(
 
     Args:
         hard: hard limits of this moment.
-        previous_kw: power applied last [kW].
+        previous_kw: base power in force before [kW].
         ramp_kw_per_s: largest change [kW/s].
         step_s: length of the epoch [s].
         headroom_kw: power kept free on each side [kW], >= 0.

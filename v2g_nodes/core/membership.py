@@ -93,6 +93,7 @@ class Membership:
         self._reports = {module_id: own}
         self._news = deque([module_id] * NEWS_COPIES)
         self._turns: deque[int] = deque()
+        self._own_turn = False
         self._changed = False
         self.taking_part = True
         self.group = self._conclude()
@@ -168,14 +169,17 @@ class Membership:
         return self.group != before
 
     def next_report(self) -> LinkReport:
-        """The report to send next: what changed lately first, then all in turn."""
+        """The report to send next: what changed lately first, then the own one and all others in turn."""
         if self._news:
             origin = self._news.popleft()
             if origin not in self._news:
                 self._turns.append(origin)
+        elif self._own_turn:  # every second one: a neighbour that is not heard may hold an old one
+            origin = self._module_id
         else:
             origin = self._turns[0]
             self._turns.rotate(-1)
+        self._own_turn = not self._own_turn
         return self._reports[origin]
 
     @property
@@ -193,7 +197,7 @@ class Membership:
             return [frozenset(counting | unheard), frozenset(joining | unheard)]
         in_sight, _ = self._reach({k: report.alive for k, report in self._reports.items()})
         everyone = self._rating_kw.keys()
-        anew = self.group.members if in_sight == everyone else everyone
+        anew = [k for k in everyone if self._takes_part(k)] if in_sight == everyone else everyone
         return [frozenset(anew), *([frozenset(joining)] if joining else [])]
 
     def promote(self) -> None:

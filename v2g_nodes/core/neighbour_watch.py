@@ -18,6 +18,7 @@ from v2g_nodes.core.types import EpochId
 
 EPOCH_LATE_NS = 1_000_000_000
 ROUND_LATE_NS = 1_000_000_000
+GAP_NS = 200_000_000  # after a longer time without any exchange waiting counts anew
 PRICE_SPANS = 10.0  # an agreed price so many spans away is nonsense
 POWER_TOLERANCE = 1e-4  # of the rating; a report carries 32-bit floats
 
@@ -35,7 +36,8 @@ class NeighbourWatch:
         self._rating_kw = settings.rating_kw
         self._station_kw = sum(settings.rating_kw.values())
         self._conduct = {k: Conduct() for k in neighbours}
-        self._waiting_ns: int | None = None  # since when an exchange has been going on without an end
+        self._waiting_ns: int | None = None  # since when exchanges have been going on without an end
+        self._went_on_ns = 0  # when one did so last
         self._answered_ns = dict.fromkeys(neighbours, 0)
         self._level_ns = dict.fromkeys(neighbours, 0)  # when a neighbour's epoch was the own one
         self._linked: frozenset[int] = frozenset()
@@ -51,9 +53,13 @@ class NeighbourWatch:
         return {k: conduct.fault for k, conduct in self._conduct.items() if conduct.excluded}
 
     def began(self, now_ns: int) -> None:
-        """An exchange has begun; perhaps in place of one that did not come to an end."""
-        if self._waiting_ns is None:
+        """An exchange has begun; perhaps in place of one that was still going on."""
+        if self._waiting_ns is None or now_ns - self._went_on_ns > GAP_NS:
             self._waiting_ns = now_ns
+
+    def goes_on(self, now_ns: int) -> None:
+        """An exchange is going on."""
+        self._went_on_ns = now_ns
 
     def ended(self) -> None:
         """The exchange has come to an end, or nobody waits for it any more."""
@@ -66,7 +72,15 @@ class NeighbourWatch:
     def regrouped(self, linked: Iterable[int], now_ns: int) -> None:
         """The group has changed: give neighbours time that are linked now and were not before."""
         before, self._linked = self._linked, frozenset(linked)
-        for k in self._linked - before:
+        self._give_time(self._linked - before, now_ns)
+
+    def woke_up(self, now_ns: int) -> None:
+        """After a pause everyone has time: what waited in the meantime is old."""
+        self.ended()
+        self._give_time(self._conduct, now_ns)
+
+    def _give_time(self, neighbours: Iterable[int], now_ns: int) -> None:
+        for k in neighbours:
             self._answered_ns[k] = self._level_ns[k] = now_ns
 
     def usable(self, report: NeighborReport, now_ns: int) -> bool:

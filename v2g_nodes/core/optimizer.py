@@ -162,7 +162,7 @@ class ModuleOptimizer:
             self.membership.forget_heard()
             self._release.forget()
             self._agent, self._reported, self.agreement = None, False, None
-            self._watch.ended()
+            self._watch.woke_up(now_ns)
             self._alone_ns = now_ns + self._settings.silence_ns
         self._stepped_ns = now_ns
 
@@ -272,6 +272,7 @@ class ModuleOptimizer:
         agent = self._agent
         if agent is None:
             return
+        self._watch.goes_on(now_ns)
         resends = agent.resends
         outbox.frames += agent.step(frames, now_ns)
         if agent.resends > resends:

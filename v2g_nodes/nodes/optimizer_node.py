@@ -237,8 +237,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             departure_s=None,
             energy_due_kwh=0.0,
         )
-        supply = self._offer.freeze(hard, applied.setpoint_kw, soc, status.temperature_c, vehicle)
-        detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": float(applied.setpoint_kw)}
+        base_kw = self._in_force_kw()
+        supply = self._offer.freeze(hard, base_kw, soc, status.temperature_c, vehicle)
+        detail = {"soc": soc, "temperature_c": float(status.temperature_c), "previous_kw": base_kw}
         return Snapshot(supply.box, supply, detail)
 
     def _in_force_kw(self) -> float:

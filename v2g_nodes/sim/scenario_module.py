@@ -64,8 +64,8 @@ class ScenarioModule:
 
     def freeze(self) -> BoxedCost:
         """The offer of this moment."""
-        seen, control = self.seen, self.control
-        return self.offer.freeze(control.range_kw, control.setpoint_kw, seen.soc, seen.temperature_c, seen.vehicle)
+        seen = self.seen
+        return self.offer.freeze(self.control.range_kw, self.base_kw, seen.soc, seen.temperature_c, seen.vehicle)
 
     def agree(self, power_kw: float, target_kw: float, now_s: float) -> None:
         """Take what was agreed; see SetpointRelease."""
