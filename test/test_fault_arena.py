@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from v2g_nodes.cli.stop_signals import StopSignals
 
 RING = ((1, 2), (1, 4), (2, 3), (3, 4))
 OLD = 7
+LONG_S = 20.0  # a test that waits this long has failed
 
 
 class Station:
@@ -132,6 +134,22 @@ def test_a_process_that_is_back_in_no_time_changes_no_group(station: Station) ->
     assert outcome.rejoin_s == pytest.approx(0.04)
 
 
+def test_who_lost_its_hardware_is_back_when_that_is(station: Station) -> None:
+    arena = station.settled()
+    names = ["ek3_02", "ek3_03_opt"]
+    killed_ns = arena.kill(*names)
+    station.script = [
+        lambda: station.replace("ek3_03_opt"),
+        lambda: station.agree((1, 2, 3, 4), 8),  # the second module's optimizer has not missed its hardware yet
+        nothing,
+        lambda: station.replace("ek3_02"),
+        lambda: station.agree((1, 2, 3, 4), 8, 11),
+    ]
+    outcome = arena.after_deaths(killed_ns, names, [1, 4], spare_ready=False)
+    assert outcome.recovered
+    assert (outcome.recover_s, outcome.rejoin_s) == pytest.approx((0.04, 0.08))
+
+
 @pytest.mark.parametrize(("script", "text"), [
     ([], "ek3_02_opt not back"),
     (["replace"], r"not all agree: 1 groups, members \{1: 4, 2: 4, 3: 4, 4: 4\}"),
@@ -204,6 +222,15 @@ def test_whatever_ends_a_trial_undoes_its_fault(station: Station, kind: str) -> 
     assert all(value in (0.0, "", [0]) for value in last.values()), last
 
 
+def eventually(condition: Callable[[], bool]) -> bool:
+    until_s = time.monotonic() + LONG_S
+    while not condition():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.001)
+    return True
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "1000"]) as process:
@@ -221,8 +248,6 @@ def test_a_stopped_process_goes_on_whatever_happens(
     monkeypatch.undo()
     station.pids["ek3_01"] = sleeper.pid
     with pytest.raises(KeyboardInterrupt), station.arena.stopped("ek3_01"):  # noqa: PT012
-        while state() != "T":
-            pass
+        assert eventually(lambda: state() == "T")
         raise KeyboardInterrupt
-    while state() == "T":
-        pass
+    assert eventually(lambda: state() != "T")

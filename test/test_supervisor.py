@@ -217,7 +217,7 @@ def test_who_is_killed_while_the_station_starts_is_replaced(bench: Bench, when: 
         assert not is_alive(killed[0])
         assert supervisor.is_ready(victim)
     role = {"ek3_01": "module", "station_monitor": "station_monitor"}[victim]
-    assert len(bench.roles(role)) in {1, 2}
+    assert len(bench.roles(role)) == 1 or when == "processes running", "the successor has its role once"
     assert bench.commands("stopped")[0] == "grid_signal"
 
 
