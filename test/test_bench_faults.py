@@ -128,7 +128,7 @@ def test_bad_options_are_refused_before_anything_starts(options: dict[str, Any],
 def sleeper() -> Iterator[Any]:
     """Starts processes that hold a piece of shared memory; gives its name."""
     started: list[subprocess.Popen[bytes]] = []
-    segment = SHARED_MEMORY / f"v2g_test_{os.getpid()}"
+    segment = SHARED_MEMORY / f"fastrtps_test_{os.getpid()}"
 
     def start(left: Left) -> subprocess.Popen[bytes]:
         program = ("import mmap, pathlib, sys, time; file = pathlib.Path(sys.argv[1]).open('w+b'); "
@@ -156,7 +156,7 @@ def test_what_is_left_is_counted_and_ended(sleeper: Any, monkeypatch: pytest.Mon
     assert other.count() == ""
     words = left.count()
     assert words.startswith("processes ")
-    assert words.endswith(f"v2g_test_{os.getpid()} left")
+    assert words.endswith(f"fastrtps_test_{os.getpid()} left")
     assert (left.orphans, left.segments, other.orphans, other.segments) == (1, 1, 0, 0)
     assert process.wait(20.0) == -9
     assert left.count() == "", "told once"
