@@ -24,7 +24,7 @@ DURATION_S = 6.0
 LONG_S = 120.0  # a run that takes longer has failed
 GONE_S = 10.0  # within this time after the command's end no process of it is left
 LOOK_S = 0.02
-SEGMENT = re.compile(rf"{SHARED_MEMORY}/\S*(?:fastrtps|fast_datasharing)_\S+")  # of Fast DDS; tracing keeps one of its own
+SEGMENT = re.compile(rf"{SHARED_MEMORY}/\S*(?:fastrtps|fast_datasharing)_\S+")  # of Fast DDS
 FIRST_HOSTS_S, STARTING_S = 0.2, 8.0  # after the first host, one dies within this time; it may be up before
 ENDING_S = 1.0  # after the stop signal, one dies within this time
 
