@@ -139,11 +139,15 @@ class _Bench:
                     self._say(f"trial {len(self._trials)}, {kind}: {text}")
                 progress.advance(task)
 
-            if live:
-                self._live(station, live, stop, done, lambda text: progress.update(task, description=text))
-            for kind in runs:
-                progress.update(task, description=kind)
-                done(kind, self._own_run(kind, stop))
+            try:
+                if live:
+                    self._live(station, live, stop, done, lambda text: progress.update(task, description=text))
+                for kind in runs:
+                    progress.update(task, description=kind)
+                    done(kind, self._own_run(kind, stop))
+            except KeyboardInterrupt:
+                self._say(f"interrupted after {len(self._trials)} of {len(kinds)} trials, all processes are gone")
+                raise
         left = {"orphans": self._left.orphans, "shared_memory_left": self._left.segments}
         rate_hz, ramp = station.droop.rate_hz, max(module_type(station, m).ramp_kw_per_s for m in station.modules)
         return summarise(self._trials, self._extremes, left, rating_kw(station), ramp * (0.1 + 2.0 / rate_hz),
