@@ -14,7 +14,7 @@ BOX_KW = 0.75 * RATING_KW
 #: until all neighbours have excluded a liar, without and with 20 % loss; an epoch counts as old after a second without
 #: new ones, and begins to count again when the first neighbour drops the link
 EXCLUDED_S = {
-    "nan": (0.3, 1.5), "range": (0.3, 1.5), "repeated": (0.5, 1.5), "stuck": (0.5, 1.5), "no frames": (1.5, 2.0),
+    "nan": (0.3, 1.5), "range": (0.3, 1.5), "repeated": (0.5, 1.5), "stuck": (0.5, 1.5), "no frames": (2.4, 3.0),
     "old epoch": (1.5, 5.0),
 }  # fmt: skip
 EPOCH_S = 1.0

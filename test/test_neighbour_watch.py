@@ -119,6 +119,16 @@ def test_who_never_answers_in_an_exchange_is_left_out_and_who_does_is_not() -> N
         assert talking.hear(1, agent=exchange(agreed=False)) == ""
 
 
+def test_who_may_wait_for_a_dead_neighbour_of_its_own_is_not_blamed() -> None:
+    watched = Watched()
+    watched.hear(1)
+    watched.watch.began(watched.now_ns)
+    assert watched.hear(18, agent=exchange(agreed=False)) == ""
+    watched.watch.regrouped((2,), watched.now_ns)
+    assert watched.hear(12, agent=exchange(agreed=False)) == ""
+    assert watched.hear(4, agent=exchange(agreed=False)) == "no frame in an exchange"
+
+
 def test_an_exchange_begun_again_goes_on_waiting_and_one_that_ended_does_not() -> None:
     restarted, ended = Watched(), Watched()
     for watched in (restarted, ended):

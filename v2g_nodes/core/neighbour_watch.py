@@ -18,6 +18,7 @@ from v2g_nodes.core.types import EpochId
 
 EPOCH_LATE_NS = 1_000_000_000
 ROUND_LATE_NS = 1_000_000_000
+SILENCES_FOR_NEWS = 1.2  # a neighbour that waits for one of its own, unseen from here, regroups by then
 GAP_NS = 200_000_000  # after a longer time without any exchange waiting counts anew
 PRICE_SPANS = 10.0  # an agreed price so many spans away is nonsense
 POWER_TOLERANCE = 1e-4  # of the rating; a report carries 32-bit floats
@@ -32,6 +33,8 @@ class NeighbourWatch:
     """
 
     def __init__(self, settings: OptimizerSettings, neighbours: Sequence[int]) -> None:
+        self._news_ns = SILENCES_FOR_NEWS * settings.silence_ns
+        self._regrouped_ns = 0
         self._price_max = PRICE_SPANS * settings.price_span_eur_per_kwh
         self._rating_kw = settings.rating_kw
         self._station_kw = sum(settings.rating_kw.values())
@@ -71,6 +74,7 @@ class NeighbourWatch:
 
     def regrouped(self, linked: Iterable[int], now_ns: int) -> None:
         """The group has changed: give neighbours time that are linked now and were not before."""
+        self._regrouped_ns = now_ns
         before, self._linked = self._linked, frozenset(linked)
         self._give_time(self._linked - before, now_ns)
 
@@ -134,7 +138,8 @@ class NeighbourWatch:
             return ""
         if agent.agreement is None:
             since_ns = max(self._waiting_ns or now_ns, self._answered_ns[report.sender])
-            late = report.sender in agent.links and now_ns - since_ns > ROUND_LATE_NS
+            late = now_ns - since_ns > ROUND_LATE_NS and now_ns - self._regrouped_ns > self._news_ns
+            late = late and report.sender in agent.links
             return "no frame in an exchange" if late else ""
         expected = agent.powers_of_neighbours_kw.get(report.sender)
         if not report.agreed or expected is None:
