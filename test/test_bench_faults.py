@@ -19,7 +19,7 @@ from v2g_nodes.bringup import Overrides, process_plan
 from v2g_nodes.bringup_dds import SHARED_MEMORY
 from v2g_nodes.cli.bench_faults import KINDS, LEVEL_PU, RUNS_MAX, bench_faults, draw_kinds, with_witness, write_levels
 from v2g_nodes.cli.fault_arena import Outcome
-from v2g_nodes.cli.fault_figures import KEYS, Trial, fault_table, summarise
+from v2g_nodes.cli.fault_figures import KEYS, Trial, fault_table, slow, summarise
 from v2g_nodes.cli.fault_runs import MARK, RUN_KINDS, Left
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import default_station
@@ -81,6 +81,15 @@ def test_sums_are_judged_where_the_station_falls_apart(kind: str, why: str) -> N
     found = summarise([trial], SAFE, {"orphans": 0, "shared_memory_left": 0}, 26.0, 0.11, {"seed": 0, "modules": 8}, [])
     assert (found["verdict"], found["sum_above_target_kw_max"], found["setpoints_above_target_kw_max"]) == (
         why, 0.03, 0.01)
+
+
+def test_halves_have_to_come_together_in_time_and_it_is_said_when_not() -> None:
+    outcome = replace(GOOD, merge_s=1.5)
+    found = summarise([Trial(1, "halves", outcome)], SAFE, {"orphans": 0, "shared_memory_left": 0}, 26.0, 0.11,
+                      {"seed": 0, "modules": 8}, [])
+    assert found["verdict"] == "merge_s_max 1.5, allowed up to 1"
+    assert slow("halves", outcome) == "together again after 1.50 s"
+    assert slow("stop_module", replace(outcome, recover_s=2.0)) == "survivors agreed after 2.00 s"
 
 
 def test_people_see_a_line_per_kind() -> None:

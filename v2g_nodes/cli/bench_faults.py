@@ -135,7 +135,7 @@ class _Bench:
 
             def done(kind: str, outcome: Outcome, **sums_kw: float) -> None:
                 self._trials.append(Trial(len(self._trials) + 1, kind, outcome, **sums_kw))
-                for text in filter(None, (outcome.text, slow(outcome))):
+                for text in filter(None, (outcome.text, slow(kind, outcome))):
                     self._say(f"trial {len(self._trials)}, {kind}: {text}")
                 progress.advance(task)
 

@@ -13,7 +13,7 @@ from v2g_nodes.cli.fault_arena import Outcome
 from v2g_nodes.cli.fault_watch import SUMS
 from v2g_nodes.cli.processes import Event
 
-RECOVER_MUST_S, REJOIN_MUST_S, REJOIN_NO_SPARE_MUST_S = 1.0, 1.0, 6.0
+RECOVER_MUST_S, REJOIN_MUST_S, REJOIN_NO_SPARE_MUST_S, MERGE_MUST_S = 1.0, 1.0, 6.0, 1.0
 CUTS = ("link", "halves")
 SUM_MUST = 1e-3  # of the rating, as for the balance of an agreement
 KEYS = (
@@ -86,10 +86,12 @@ def summarise(
     return {key: figures[key] for key in KEYS}
 
 
-def slow(outcome: Outcome) -> str:
+def slow(kind: str, outcome: Outcome) -> str:
     """Which times took longer than they should, in words; empty when none did."""
+    merge_s = outcome.merge_s if kind == "halves" else None
     rejoin_must_s = REJOIN_MUST_S if outcome.spare_ready else REJOIN_NO_SPARE_MUST_S
-    times = (("survivors agreed", outcome.recover_s, RECOVER_MUST_S), ("rejoined", outcome.rejoin_s, rejoin_must_s))
+    times = (("survivors agreed", outcome.recover_s, RECOVER_MUST_S), ("rejoined", outcome.rejoin_s, rejoin_must_s),
+             ("together again", merge_s, MERGE_MUST_S))
     return ", ".join(f"{what} after {seconds:.2f} s" for what, seconds, must_s in times
                      if seconds is not None and seconds > must_s)  # fmt: skip
 
@@ -139,7 +141,7 @@ def _verdict(
         found.append(f"recovered {figures['recovered']} of {figures['trials']}")
     limits = (
         ("recover_s_p99", RECOVER_MUST_S), ("rejoin_s_p99", REJOIN_MUST_S),
-        ("rejoin_no_spare_s_max", REJOIN_NO_SPARE_MUST_S), ("unsafe_setpoints", 0), ("orphans", 0),
+        ("rejoin_no_spare_s_max", REJOIN_NO_SPARE_MUST_S), ("merge_s_max", MERGE_MUST_S), ("unsafe_setpoints", 0), ("orphans", 0),
         ("shared_memory_left", 0), ("power_jump_kw_max", figures["ramp_limit_kw"]),
         *((key, SUM_MUST * rating_kw) for key in sums),
     )
