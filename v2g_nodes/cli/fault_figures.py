@@ -142,7 +142,8 @@ def _verdict(
     limits = (
         ("recover_s_p99", RECOVER_MUST_S), ("rejoin_s_p99", REJOIN_MUST_S),
         ("rejoin_no_spare_s_max", REJOIN_NO_SPARE_MUST_S), ("merge_s_max", MERGE_MUST_S),
-        ("unsafe_setpoints", 0), ("orphans", 0), ("shared_memory_left", 0), ("power_jump_kw_max", figures["ramp_limit_kw"]),
+        ("unsafe_setpoints", 0), ("orphans", 0), ("shared_memory_left", 0),
+        ("power_jump_kw_max", figures["ramp_limit_kw"]),
         *((key, SUM_MUST * rating_kw) for key in sums),
     )
     for key, limit in limits:
