@@ -30,7 +30,7 @@ GAPS_S = (0.001, 1.0)  # between those, a delay of a message as likely as a sile
 AT_ONCE = 0.3  # share of those without any time between
 LONG_PAUSE_S, LONG_PAUSES = 6.0, 0.3  # lets powers be fully released; share of settled states that get it
 SHORT_PAUSE_S = 0.3  # mean of the others
-SETTLE_LIMIT_S = 4.0
+SETTLE_LIMIT_S, LOSSY_LIMIT_S = 4.0, 15.0  # a line of 37 takes up to 10 s with 20 % loss
 SHOWN = 30  # events shown with a fault
 
 
@@ -173,7 +173,8 @@ class StoryTeller:
 
     def _settle(self, kind: str) -> None:
         try:
-            self.story.settle_s[kind].append(self.churn.run_until_settled(SETTLE_LIMIT_S))
+            limit_s = LOSSY_LIMIT_S if self.options.loss else SETTLE_LIMIT_S
+            self.story.settle_s[kind].append(self.churn.run_until_settled(limit_s))
         except TimeoutError as error:
             self.churn.faults.append(f"{self.churn.now_s:.3f} s: not settled {error}")
         self._history.append(f"{self.churn.now_s:.3f} s: settled in {len(self.churn.islands())} islands")
