@@ -17,7 +17,7 @@ from v2g_nodes.core.optimizer_types import NO_EPOCH, NeighborReport, OptimizerSe
 from v2g_nodes.core.types import EpochId
 
 EPOCH_LATE_NS = 1_000_000_000
-ROUND_LATE_NS = 1_000_000_000
+ROUND_LATE_NS = 1_000_000_000  # meanwhile the station holds the powers of an older target
 SILENCES_FOR_NEWS = 1.2  # a neighbour that waits for one of its own, unseen from here, regroups by then
 GAP_NS = 200_000_000  # after a longer time without any exchange waiting counts anew
 PRICE_SPANS = 10.0  # an agreed price so many spans away is nonsense
