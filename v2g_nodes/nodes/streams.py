@@ -70,7 +70,9 @@ BASE_SETPOINT = Stream("base_setpoint", BaseSetpoint, "per epoch and 10 Hz", 1.0
 APPLIED = Stream("applied", Applied, "on change up to 20 Hz, at least 5 Hz", 0.6)
 STATUS = Stream("status", ModuleStatus, "2 Hz and on change", 3.0, depth=5)
 STATION_STATUS = Stream("/station/status", StationStatus, "per epoch", 0.0)
-DECISION_RECORD = Stream("decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, depth=50)
+DECISION_RECORD = Stream(
+    "decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, reliable=True, depth=50
+)
 DIAGNOSTICS = Stream("/diagnostics", DiagnosticArray, "1 Hz and on change, each optimizer", 3.0, depth=64)
 CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
 E_STOP = Stream("/e_stop", Bool, "on demand; true latches SAFE", 0.0, reliable=True, latched=True, depth=1)
