@@ -171,9 +171,10 @@ class ModuleOptimizer:
         self._agent, self._reported, self._unrest_ns = None, False, now_ns
         group, own = self.membership.group, self._settings.module_id
         self._linked = tuple(a + b - own for a, b in group.edges if own in (a, b))
-        before, self._sharing = self._sharing, (group.members, self.island_share())
+        share = self.island_share()
+        before, self._sharing = self._sharing, (group.members, share)
         if self._sharing != before and self.epoch != NO_EPOCH:  # before the first nobody has any power to give up
-            self._release.group_changed(self.island_share() > 0.0, now_ns)
+            self._release.group_changed(share > 0.0, now_ns)
         self._watch.regrouped(self._linked, now_ns)
 
     def _usable(self, frame: Frame, now_ns: int) -> bool:

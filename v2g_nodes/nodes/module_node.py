@@ -16,7 +16,7 @@ from std_msgs.msg import Bool
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.limits import ZERO_BOX, ModuleRating
 from v2g_nodes.core.mode import Mode
-from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.core.pace import Pace
 from v2g_nodes.msg import Applied, ModuleStatus
 from v2g_nodes.nodes import convert, streams
@@ -24,7 +24,6 @@ from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.sources import RunClock
-from v2g_nodes.sim.ek3_module import Measurement
 
 REPORT_S = 0.05  # s, `applied` at most this often
 REPORT_LATEST_S = 0.2  # s, and at least this often
@@ -172,7 +171,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
 
     def _observe(self) -> None:
         self._fault = self._seen.fault or self._fault
-        self.control.observe(_observation(self._seen), self.signal_age_s <= self._hold_s)
+        self.control.observe(self._seen.observation, self.signal_age_s <= self._hold_s)
 
     def _on_report(self) -> None:
         """20 Hz: take over when droop is silent; publish what changed, and everything to who has begun to listen."""
@@ -314,9 +313,3 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         with self._lock:
             self.control.disarm()
         return ""
-
-
-def _observation(seen: Measurement) -> Observation:
-    return Observation(
-        seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c, seen.vehicle, seen.fault
-    )

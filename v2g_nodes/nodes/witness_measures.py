@@ -14,7 +14,7 @@ JUMP_S = 0.1  # s, changes are scaled to it
 JUMP_WINDOW_S = 0.3  # s, changes over this time are looked at too, not only from message to message
 OTHER_CLOCK_S = 60.0  # s, a stamp that moves so far against the witness's clock is of another clock
 TARGET_WINDOW_S = 2.5  # s, a target counts as in force so long after it was heard last
-SILENT_S = 1.0  # s, a module not heard for so long has no base power in force (streams.APPLIED.max_age_s)
+SILENT_S = 1.0  # s, a module not heard for so long has no base power in force: droop has given it up
 LASTING_S = 0.15  # s, shorter excesses are the messages' (20 Hz), which are not of one instant
 SLACK = 0.5  # of the ramp: so fast at least a set-point comes down to a limit that has closed
 

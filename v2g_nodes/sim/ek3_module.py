@@ -17,6 +17,7 @@ from typing import Any
 
 from v2g_nodes.core.battery import UNPLUGGED, VehicleState
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.module_control import Observation
 from v2g_nodes.core.types import Box
 from v2g_nodes.sim.ek3_hardware import PEAK_OVER_RATING, STANDBY_KW, TRIP_JUNCTION_C, Ek3Hardware
 from v2g_nodes.sim.ek3_state import Ek3State, state_from_json, state_to_json
@@ -66,6 +67,13 @@ class Measurement:
     violation: str
     discharged_kwh: float
     charged_kwh: float
+
+    @property
+    def observation(self) -> Observation:
+        """What control needs of it."""
+        return Observation(
+            self.time_s, self.power_kw, self.soc, self.temperature_c, self.ambient_c, self.vehicle, self.fault
+        )
 
 
 class Ek3Plant:

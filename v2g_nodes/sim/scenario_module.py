@@ -10,7 +10,7 @@ from v2g_nodes.core.cost import LocalCost, conversion_loss_kw
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.droop_control import DroopControl
 from v2g_nodes.core.epoch_start import OfferRule
-from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.core.release import SetpointRelease
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement
@@ -59,8 +59,8 @@ class ScenarioModule:
         self._droop = DroopControl(parts.law, rating.ramp_kw_per_s, parts.signal_hold_s)
         self.control = ModuleControl(rating, rating.p_max_kw, armed=True, longest_tick_s=tick_s)
         self.seen = parts.plant.measurement()
-        self.control.observe(_observation(self.seen), signal_valid=True)
-        self.control.observe(_observation(self.seen), signal_valid=True)  # OFF, STANDBY, READY
+        self.control.observe(self.seen.observation, signal_valid=True)
+        self.control.observe(self.seen.observation, signal_valid=True)  # OFF, STANDBY, READY
 
     def freeze(self) -> BoxedCost:
         """The offer of this moment."""
@@ -96,7 +96,7 @@ class ScenarioModule:
         self.base_kw = inputs.base_kw
         gated = control.apply(droop.decide(inputs), dt_s)
         self.seen = self._plant.step(gated.setpoint_kw, dt_s)
-        control.observe(_observation(self.seen), signal_valid=True)
+        control.observe(self.seen.observation, signal_valid=True)
         return self.seen
 
     def wear_eur_per_h(self) -> float:
@@ -107,12 +107,6 @@ class ScenarioModule:
         at_power, at_rest = cost.cost(np.array([power_kw, 0.0])).tolist()
         lost: float = parameters.loss_price_eur_per_kwh * conversion_loss_kw(parameters, power_kw)
         return float(at_power - at_rest - lost)
-
-
-def _observation(seen: Measurement) -> Observation:
-    return Observation(
-        seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c, seen.vehicle, seen.fault
-    )
 
 
 def _ns(seconds: float) -> int:
