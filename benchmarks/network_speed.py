@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 from v2g_nodes.cli.dispatch_trial import build_agents, random_instance
 from v2g_nodes.core.dispatch.agent import Agent
 from v2g_nodes.core.graph import adjacency, build_edges
-from v2g_nodes.core.types import Agreement, EpochId, Frame
+from v2g_nodes.core.types import Agreement, Frame
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 
 EVERYTHING: dict[str, float] = {"loss": 0.2, "burst": 4.0, "delay_max": 3, "duplicate": 0.1, "shuffle": True}
@@ -41,7 +41,7 @@ class Talker:
     agreement: Agreement | None = None
 
     def __init__(self, module_id: int) -> None:
-        self._frames = [Frame(module_id, EpochId(1, 0, 1), 1, 0, 0, 0, (0,) * 10)]
+        self._frames = [Frame(module_id, 1, 0, 0, 0, (0,) * 10)]
 
     def step(self, inbox: Sequence[Frame], now_ns: int) -> list[Frame]:
         return self._frames

@@ -24,9 +24,9 @@ from v2g_nodes.core.dispatch.collective import (
 )
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Words
 from v2g_nodes.core.dispatch.methods import METHODS, averagings
-from v2g_nodes.core.exchange import Exchange
+from v2g_nodes.core.exchange import Exchange, exchange_tag
 from v2g_nodes.core.graph import TOPOLOGIES, adjacency, build_edges, diameter
-from v2g_nodes.core.types import EpochId, Frame
+from v2g_nodes.core.types import Frame
 from v2g_nodes.sim.network import LossyNetwork
 
 SEEDED = settings(deadline=None, derandomize=True, max_examples=200)
@@ -61,7 +61,7 @@ def test_numbers_cross_in_ten_words_bit_by_bit(first: float, second: float, larg
 @example(packed=(0, 0, -32768, 16402, 0, 0, 0, -32768, -32768, 0))
 def test_a_frame_carries_every_word(packed: Words) -> None:
     """A word that were changed on the way would make the members' numbers differ."""
-    sender = Exchange(1, (2,), EpochId(1, 0, 1), 1, 1)
+    sender = Exchange(1, (2,), 1, 1)
     assert sender.post(packed, 0, 0).values == packed
     assert sender.post((0,) * 10, 0, 1).values_previous == packed
 
@@ -262,7 +262,7 @@ def play_with(
                 packed = spoil[int(random.integers(len(spoil)))]
                 before = spoil[int(random.integers(len(spoil)))]
                 false = [
-                    Frame(int(random.choice(neighbours[k])), instance.epoch, instance.group.fingerprint,
+                    Frame(int(random.choice(neighbours[k])), exchange_tag(instance.epoch, instance.group.fingerprint),
                           now + int(random.integers(0, 3)), 0, 0, packed, 0, before)
                 ]  # fmt: skip
             said[k] = agent.step([*false, *inbox[k], *false], now_ns)

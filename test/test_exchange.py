@@ -8,24 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
-from v2g_nodes.core.exchange import INT16_MAX, INT16_MIN, Exchange
+from v2g_nodes.core.exchange import INT16_MAX, INT16_MIN, Exchange, exchange_tag
 from v2g_nodes.core.graph import build_edges
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.sim.random_graph import random_edges
 
 EPOCH = EpochId(100, 1, 1)
 MEMBERSHIP = 77
+TAG = exchange_tag(EPOCH, MEMBERSHIP)
 RESEND_NS = 10
 WHIMS = ["lose", "lose", "repeat", "deliver", "wait"]
 
 
 def exchange(module_id: int = 1, neighbours: tuple[int, ...] = (2, 3)) -> Exchange:
-    return Exchange(module_id, neighbours, EPOCH, MEMBERSHIP, RESEND_NS)
+    return Exchange(module_id, neighbours, TAG, RESEND_NS)
 
 
 def frame(sender: int = 2, round: int = 0, value: int = 5, before: int | None = None) -> Frame:
     previous = () if before is None else (before,)
-    return Frame(sender, EPOCH, MEMBERSHIP, round, 0, -3, (value,), -3, previous)
+    return Frame(sender, TAG, round, 0, -3, (value,), -3, previous)
 
 
 class Adder:
@@ -34,7 +35,7 @@ class Adder:
     def __init__(self, module_id: int, ids: tuple[int, ...], edges: tuple[tuple[int, int], ...], value: int) -> None:
         plan = sum_plan(ids, edges)
         self.neighbours = plan.neighbours[module_id]
-        self.exchange = Exchange(module_id, self.neighbours, EPOCH, MEMBERSHIP, RESEND_NS)
+        self.exchange = Exchange(module_id, self.neighbours, TAG, RESEND_NS)
         self.sum = BallSum(plan, module_id, [value])
         self.rounds = plan.rounds
         self.posted = False
@@ -149,13 +150,13 @@ def test_answers_do_not_pile_up_when_frames_overtake_each_other() -> None:
 def test_rounds_go_on_when_all_neighbours_are_heard() -> None:
     member = exchange()
     posted = member.post([7], -3, now_ns=0)
-    assert posted == Frame(1, EPOCH, MEMBERSHIP, 0, 0, -3, (7,), 0, ())
+    assert posted == Frame(1, TAG, 0, 0, -3, (7,), 0, ())
     member.take(frame(sender=2, value=20))
     assert member.complete() is None
     member.take(frame(sender=3, value=30))
     assert sorted(member.complete() or ()) == [(20,), (30,)]
     posted = member.post([57], -4, now_ns=5)
-    assert posted == Frame(1, EPOCH, MEMBERSHIP, 1, 0, -4, (57,), -3, (7,))
+    assert posted == Frame(1, TAG, 1, 0, -4, (57,), -3, (7,))
     assert member.complete() is None  # the frames of round 0 do not serve for round 1
 
 
@@ -186,11 +187,11 @@ def test_repeated_and_stale_frames_change_nothing() -> None:
     [
         frame()._replace(sender=4),
         frame()._replace(sender=1),
-        frame()._replace(membership=MEMBERSHIP + 1),
-        frame()._replace(epoch=EpochId(101, 1, 1)),
-        frame()._replace(epoch=EpochId(99, 1, 1)),
-        frame()._replace(epoch=EpochId(100, 2, 1)),
-        frame()._replace(epoch=EpochId(100, 1, 2)),
+        frame()._replace(tag=exchange_tag(EPOCH, MEMBERSHIP + 1)),
+        frame()._replace(tag=exchange_tag(EpochId(101, 1, 1), MEMBERSHIP)),
+        frame()._replace(tag=exchange_tag(EpochId(99, 1, 1), MEMBERSHIP)),
+        frame()._replace(tag=exchange_tag(EpochId(100, 2, 1), MEMBERSHIP)),
+        frame()._replace(tag=exchange_tag(EpochId(100, 1, 2), MEMBERSHIP)),
     ],
 )
 def test_frames_of_others_are_not_addressed(stranger: Frame) -> None:
@@ -250,7 +251,7 @@ def test_who_has_finished_answers_with_a_closing_frame() -> None:
     member.finished = True
     member.take(frame(round=1, before=5))
     closing = member.repeat(100)
-    assert closing == Frame(1, EPOCH, MEMBERSHIP, 2, 0, 2, (0,), 2, (12,))
+    assert closing == Frame(1, TAG, 2, 0, 2, (0,), 2, (12,))
     assert member.round == 1
     other = exchange(2, (1,))  # waits for round 1
     for value in (5, 12):
@@ -277,11 +278,11 @@ def test_restart_forgets_all_rounds() -> None:
 
 
 def test_frames_from_far_ahead_and_rounds_gone_by_are_forgotten() -> None:
-    exchange = Exchange(1, (2,), EPOCH, MEMBERSHIP, RESEND_NS)
+    exchange = Exchange(1, (2,), TAG, RESEND_NS)
     for k in range(100):
         exchange.post((k,), 0, 0)
         for round_ in (k, k + 1, k + 2, 65535):
-            exchange.take(Frame(2, EPOCH, MEMBERSHIP, round_, 0, 0, (round_,)))
+            exchange.take(Frame(2, TAG, round_, 0, 0, (round_,)))
         assert exchange.complete() == [(k,)]
         assert max(round_ for _, round_ in exchange._received) == k + 1
         assert len(exchange._received) <= 12

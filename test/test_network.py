@@ -370,7 +370,7 @@ class Listener:
     def step(self, inbox: Sequence[Frame], now_ns: int) -> list[Frame]:
         self.times.append(now_ns)
         self.heard += len(inbox)
-        return [Frame(1, EpochId(1, 1, 1), 1, len(self.times), 0, 0, ())]
+        return [Frame(1, 1, len(self.times), 0, 0, ())]
 
     @property
     def agreement(self) -> Agreement | None:

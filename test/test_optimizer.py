@@ -630,7 +630,7 @@ def test_frames_of_an_epoch_before_serve_for_nothing() -> None:
 def test_strangers_frames_are_not_kept() -> None:
     pair = Pair()
     values = (0,) * 10
-    stranger = Frame(9, EPOCH, 1, 0, 0, 0, values)
+    stranger = Frame(9, 1, 0, 0, 0, values)
     for sender in range(3, 60):
         pair.one.step([stranger._replace(sender=sender)], (), pair.now_ns)
     assert not pair.one._early

@@ -9,6 +9,8 @@ answers with a frame of that round, so two members never answer each other's ans
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 
 from v2g_nodes.core.types import EpochId, Frame
@@ -17,24 +19,25 @@ INT16_MIN, INT16_MAX = -32768, 32767
 KEPT_ROUNDS = 8  # of each neighbour; then those that are over are forgotten
 
 
+def exchange_tag(epoch: EpochId, fingerprint: int) -> int:
+    """32-bit name of one exchange: which agreement, and between whom."""
+    return zlib.crc32(struct.pack("<IHBI", *epoch, fingerprint))
+
+
 class Exchange:
     """One module's rounds with its neighbours for one epoch.
 
     Args:
         module_id: own id.
         neighbours: ids whose frames are waited for.
-        epoch: agreement the frames belong to.
-        membership: fingerprint of the group.
+        tag: of the exchange; frames of others are not for this one.
         resend_ns: pause before a waiting member repeats its frame [ns].
     """
 
-    def __init__(
-        self, module_id: int, neighbours: Sequence[int], epoch: EpochId, membership: int, resend_ns: int
-    ) -> None:
+    def __init__(self, module_id: int, neighbours: Sequence[int], tag: int, resend_ns: int) -> None:
         self._module_id = module_id
         self._neighbours = tuple(neighbours)
-        self._epoch = epoch
-        self._membership = membership
+        self._tag = tag
         self._resend_ns = resend_ns
         self.restart(0)
 
@@ -51,9 +54,7 @@ class Exchange:
 
     def addressed(self, frame: Frame) -> bool:
         """Whether a frame is a neighbour's of this epoch and group (its bracket may differ)."""
-        return (
-            frame.sender in self._neighbours and frame.epoch == self._epoch and frame.membership == self._membership
-        )
+        return frame.tag == self._tag and frame.sender in self._neighbours
 
     def take(self, frame: Frame) -> None:
         """Store an addressed frame of the same bracket; notice who is behind.
@@ -77,8 +78,7 @@ class Exchange:
         self.round += 1
         self._frame = Frame(
             sender=self._module_id,
-            epoch=self._epoch,
-            membership=self._membership,
+            tag=self._tag,
             round=self.round,
             bracket=self.bracket,
             exponent=exponent,

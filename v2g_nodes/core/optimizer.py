@@ -17,6 +17,7 @@ from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.dispatch.methods import build_agent
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.epoch_start import forced_cold, moved
+from v2g_nodes.core.exchange import exchange_tag
 from v2g_nodes.core.membership import Membership
 from v2g_nodes.core.neighbour_watch import NeighbourWatch
 from v2g_nodes.core.optimizer_types import NO_EPOCH, Decision, NeighborReport, OptimizerSettings, Outbox, Snapshot
@@ -60,7 +61,7 @@ class ModuleOptimizer:
         self._price_of_neighbours: float | None = None  # what one of them said last; a joiner starts from it
         self._agent: LockstepAgent | None = None
         self._warm: tuple[int, WarmStart] | None = None
-        self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use yet
+        self._early: dict[int, Frame] = {}  # last frame of each neighbour that no agent could use
         self._views: dict[int, int] = {}  # last fingerprint of each neighbour
         self._unrest_ns = -(1 << 62)  # when the own membership or a neighbour's changed last
         self._linked: tuple[int, ...] = ()  # neighbours in the group
@@ -72,7 +73,7 @@ class ModuleOptimizer:
         self._stepped_ns: int | None = None
         self._alone_ns = 0  # from then on it may decide alone
         self._reported = False
-        self._tag = 0  # what frames of the agent carry as membership
+        self._tag = 0  # of the agent's frames
 
     def start_epoch(self, epoch: EpochId, target_kw: float, sequence_limit: int | None = None) -> bool:
         """A newer signal: the exchange in progress ends, the next `step` begins another. False if not newer.
@@ -182,18 +183,14 @@ class ModuleOptimizer:
         if frame.sender not in self.membership.neighbours:
             return False
         self.membership.hear(frame.sender, now_ns)
-        if frame.epoch == self.epoch:
-            early = self._agent is None or frame.membership != self._tag
-            if not early:
-                self._watch.answered(frame.sender, now_ns)
-        else:
-            early = self.epoch == NO_EPOCH or frame.epoch.newer_than(self.epoch)
-        if early:
-            self._early[frame.sender] = frame
-        return not early
+        if self._agent is not None and frame.tag == self._tag:
+            self._watch.answered(frame.sender, now_ns)
+            return True
+        self._early[frame.sender] = frame
+        return False
 
-    def _frame_tag(self) -> int:
-        """What frames carry as membership: the group's fingerprint, with the target they share out and the algorithm.
+    def _shared(self) -> int:
+        """What the exchange is named by besides its epoch: the group, the target it shares out, the algorithm.
 
         Modules set to different algorithms never agree, instead of reading each other's words wrongly.
         """
@@ -258,8 +255,8 @@ class ModuleOptimizer:
             start,
         )
         warm = self._warm[1] if self._warm and self._warm[0] == group.fingerprint else None
-        self._tag = self._frame_tag()
-        shown = replace(group, fingerprint=self._tag)
+        shown = replace(group, fingerprint=self._shared())
+        self._tag = exchange_tag(self.epoch, shown.fingerprint)
         settings = self._settings
         cold = forced_cold(self.epoch, settings.cold_every, settings.epoch_period_s) or (
             warm is not None

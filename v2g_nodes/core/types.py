@@ -64,8 +64,7 @@ class Frame(NamedTuple):
 
     Args:
         sender: module id of the sender.
-        epoch: the agreement this round belongs to.
-        membership: fingerprint of members, links and target counted on.
+        tag: 32-bit name of the exchange this round belongs to (core/exchange.py exchange_tag).
         round: counts over all passes of the epoch, from 0.
         bracket: tag of the price grid the epoch began with.
         exponent: `values` are integers times 2**exponent.
@@ -75,8 +74,7 @@ class Frame(NamedTuple):
     """
 
     sender: int
-    epoch: EpochId
-    membership: int
+    tag: int
     round: int
     bracket: int
     exponent: int

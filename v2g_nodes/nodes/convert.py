@@ -48,16 +48,15 @@ def get_epoch(message: Any) -> EpochId:  # noqa: ANN401 - several message types 
 
 
 def curve_message(frame: Frame) -> Curve:
-    """Frame -> message; the membership is mixed with a checksum of all else."""
+    """Frame -> message; the tag is mixed with a checksum of all else."""
     message = Curve(
-        membership=frame.membership ^ _curve_checksum(frame),
+        tag=frame.tag ^ _curve_checksum(frame),
         module_id=frame.sender,
         round=frame.round,
         bracket=frame.bracket,
         exponent=frame.exponent,
         exponent_previous=frame.exponent_previous,
     )
-    put_epoch(message, frame.epoch)
     message.values = list(frame.values)
     if frame.values_previous:
         message.values_previous = list(frame.values_previous)
@@ -65,11 +64,10 @@ def curve_message(frame: Frame) -> Curve:
 
 
 def curve_frame(message: Curve) -> Frame:
-    """Message -> frame; one damaged on the way belongs to no membership."""
+    """Message -> frame; one damaged on the way belongs to no exchange."""
     frame = Frame(
         sender=message.module_id,
-        epoch=get_epoch(message),
-        membership=0,
+        tag=0,
         round=message.round,
         bracket=message.bracket,
         exponent=message.exponent,
@@ -77,13 +75,13 @@ def curve_frame(message: Curve) -> Frame:
         exponent_previous=message.exponent_previous,
         values_previous=tuple(message.values_previous.tolist()) if message.round else (),
     )
-    return frame._replace(membership=message.membership ^ _curve_checksum(frame))
+    return frame._replace(tag=message.tag ^ _curve_checksum(frame))
 
 
 def _curve_checksum(frame: Frame) -> int:
-    head = (*frame.epoch, frame.round, frame.sender, frame.bracket, frame.exponent, frame.exponent_previous)
+    head = (frame.round, frame.sender, frame.bracket, frame.exponent, frame.exponent_previous)
     words = (*frame.values, *frame.values_previous)
-    return zlib.crc32(struct.pack(f"<IHBHBBbb{len(words)}h", *head, *words))
+    return zlib.crc32(struct.pack(f"<HBBbb{len(words)}h", *head, *words))
 
 
 def state_message(report: NeighborReport, leaving: bool) -> NeighborState:

@@ -193,7 +193,7 @@ class RingProbe:
             now_ns = time.monotonic_ns()
             if self._start_ns <= now_ns < self._middle_ns:
                 hops.append((now_ns - int(frame.values[:4].view(int64)[0])) / NS_PER_MS)
-            if module.receive(frame.module_id, frame.signal_sequence, now_ns):
+            if module.receive(frame.module_id, frame.tag, now_ns):
                 if module.busy and now_ns < self._end_ns:
                     self._send(k)
                 self._record(module)
@@ -210,7 +210,7 @@ class RingProbe:
 
     def _send(self, k: int) -> None:
         module = self.modules[k]
-        frame = self._curve(module_id=k, signal_sequence=module.round, round=module.round & 0xFF)
+        frame = self._curve(module_id=k, tag=module.round, round=module.round & 0xFF)
         module.sent_ns = time.monotonic_ns()
         frame.values[:4] = self._np.array([module.sent_ns]).view(self._np.int16)
         self._publishers[k].publish(frame)
@@ -218,12 +218,12 @@ class RingProbe:
     def _send_signal(self) -> None:
         if self._signal is not None and self._middle_ns <= time.monotonic_ns() < self._end_ns:
             self._bursts += 1
-            self._signal.publish(self._curve(signal_sequence=self._bursts * BURST_STEP))
+            self._signal.publish(self._curve(tag=self._bursts * BURST_STEP))
 
     def _begin_burst(self, signal: Any) -> None:  # noqa: ANN401 - message classes are untyped
         now_ns = time.monotonic_ns()
         for k, module in self.modules.items():
-            module.begin(signal.signal_sequence, BURST_ROUNDS, now_ns)
+            module.begin(signal.tag, BURST_ROUNDS, now_ns)
             self._send(k)
 
     def _resend(self) -> None:

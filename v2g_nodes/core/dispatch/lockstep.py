@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import WarmStart
-from v2g_nodes.core.exchange import Exchange
+from v2g_nodes.core.exchange import Exchange, exchange_tag
 from v2g_nodes.core.types import Agreement, Frame
 
 COLD = 0  # bracket tag of the whole price range
@@ -66,7 +66,8 @@ class LockstepAgent:
         self.powers_of_neighbours_kw: dict[int, tuple[float, float]] = {}
         self._members = len(group.members)
         self._rating_kw = group.total_rating_kw
-        self._exchange = Exchange(problem.module_id, links, problem.epoch, group.fingerprint, resend_ns)
+        tag = exchange_tag(problem.epoch, group.fingerprint)
+        self._exchange = Exchange(problem.module_id, links, tag, resend_ns)
         self._agreement: Agreement | None = None
         self.warm_start: WarmStart | None = None
         self._begin(warm)

@@ -158,5 +158,8 @@ _GOLDEN = 0.6180339887498949  # multiples of the golden ratio modulo 1 spread ev
 
 
 def _exponent(range_kw: float, members: int) -> int:
-    """Smallest exponent at which sums over the group, each member rounding by half a unit, fit int16."""
-    return max(-60, math.ceil(math.log2(max(range_kw, 1e-12) / (INT16_MAX - members))))
+    """Smallest exponent at which sums over the group, each member rounding by half a unit, fit int16.
+
+    Not below -31 (half a microwatt): a CAN frame has six bits for it.
+    """
+    return max(-31, math.ceil(math.log2(max(range_kw, 1e-12) / (INT16_MAX - members))))
