@@ -68,6 +68,8 @@ COMMANDS = (
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
+    Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
+    Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 
