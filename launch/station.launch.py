@@ -12,7 +12,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
-from v2g_nodes.bringup_launch import ARGUMENTS, HOST, host_arguments, node_environment, plan_from_text
+from v2g_nodes.bringup_launch import ARGUMENTS, launch_node, node_environment, plan_from_text
 
 
 def processes(context: LaunchContext) -> list[SetEnvironmentVariable | Node]:
@@ -22,19 +22,7 @@ def processes(context: LaunchContext) -> list[SetEnvironmentVariable | Node]:
     environment = node_environment(plan.station, os.environ)
     return [
         *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
-        *(
-            Node(
-                package="v2g_nodes",
-                executable=HOST,
-                arguments=host_arguments(process, started),
-                exec_name=process.name,
-                prefix=f"nice -n {process.nice}",
-                output="screen",
-                respawn=True,
-                respawn_delay=1.0,
-            )
-            for process in plan.processes
-        ),
+        *(Node(**launch_node(process, started)) for process in plan.processes),
     ]
 
 

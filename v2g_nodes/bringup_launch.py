@@ -127,6 +127,18 @@ def host_arguments(process: ProcessSpec, started_unix_s: float) -> list[str]:
     return [process.name, "--role", json.dumps(role_nodes(process, started_unix_s), separators=(",", ":"))]
 
 
+def launch_node(process: ProcessSpec, started_unix_s: float) -> dict[str, Any]:
+    """What launch_ros.actions.Node has to be told to run a process of the plan, and again when it dies.
+
+    Args:
+        process: of the plan.
+        started_unix_s: when the run began.
+    """
+    return {"package": "v2g_nodes", "executable": HOST, "arguments": host_arguments(process, started_unix_s),
+            "exec_name": process.name, "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True,
+            "respawn_delay": 1.0}
+
+
 def node_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:
     """What the nodes' environment needs besides the caller's: loopback only, unless user or station file say otherwise.
 
