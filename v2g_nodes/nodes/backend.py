@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
-
-STATE_BYTES = 2048  # what comes after the state is blank; three times its usual length
+from v2g_nodes.sim.kept_state import KeptState
 
 
 class Backend(Protocol):
@@ -46,13 +45,9 @@ class SimulatedModule:
 
     def __init__(self, plant: Ek3Plant, state_file: str, speed: float = 1.0) -> None:
         self._plant = plant
-        self._file = Path(state_file) if state_file else None
+        self._kept = KeptState(state_file)
         self._speed = speed
-        if self._file and self._file.exists():
-            try:
-                plant.from_state(self._file.read_text(encoding="utf-8"), self._clock_s())
-            except (OSError, InputError) as error:
-                raise InputError(f"state_file {self._file}: {error}") from error
+        self._kept.restore(plant, self._clock_s())
 
     def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
         """See Backend."""
@@ -67,21 +62,8 @@ class SimulatedModule:
         self._plant.reset_fault()
 
     def checkpoint(self) -> Callable[[], None]:
-        """See Backend: one write within a page, so a killed process leaves the old or the new, never half."""
-        file, text = self._file, self._plant.to_state(self._clock_s())
-
-        def keep() -> None:
-            if file is None:
-                return
-            try:
-                with file.open("r+b", buffering=0) as kept:
-                    kept.write(text.encode().ljust(STATE_BYTES))
-            except FileNotFoundError:  # the first time: made beside, for a new file is empty at first
-                partial = file.with_suffix(".part")
-                partial.write_bytes(text.encode().ljust(STATE_BYTES))
-                partial.replace(file)
-
-        return keep
+        """See Backend."""
+        return partial(self._kept.keep, self._plant.to_state(self._clock_s()))
 
     def _clock_s(self) -> float:
         """A clock that goes on while the process is down, as fast as law time [s]."""

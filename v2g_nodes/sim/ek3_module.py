@@ -140,14 +140,11 @@ class Ek3Plant:
         Raises:
             InputError: dt is not above 0.
         """
-        if not (math.isfinite(dt_s) and dt_s > 0.0):
-            raise InputError(f"dt {dt_s} s, allowed above 0")
         state = self._state
-        ramp = self.hardware.ramp_kw_per_s
-        state.ramp_budget_kw = min(state.ramp_budget_kw + ramp * dt_s, ramp * (dt_s + RAMP_SLACK_S))
+        ramp = self._let_ramp(dt_s)
         if setpoint_kw is not None and math.isfinite(setpoint_kw):
             state.since_command_s = 0.0
-            self._judge(setpoint_kw)
+            self.judge(setpoint_kw, self._reported, [(state.reference_kw, state.ramp_budget_kw)])
             self._steer(setpoint_kw)
         else:
             self._note(frozenset() if setpoint_kw is None else frozenset({"command is not a number"}))
@@ -155,9 +152,49 @@ class Ek3Plant:
             late_s = min(dt_s, state.since_command_s - self.hardware.command_timeout_s)
             if late_s > 0.0:
                 self._steer(0.0, most_kw=ramp * late_s)
-        self._integrate(dt_s)
-        self._follow_sessions()
-        return self.measurement()
+        return self._pass(dt_s)
+
+    def hold(self, target_kw: float | None, dt_s: float) -> Measurement:
+        """Advance by dt under a command that came earlier, was judged then, and holds as long as its receiver says.
+
+        Args:
+            target_kw: the command [kW]; None = none holds: timed out, whatever `command_timeout_s` is.
+            dt_s: step [s], above 0.
+
+        Raises:
+            InputError: dt is not above 0.
+        """
+        state = self._state
+        ramp = self._let_ramp(dt_s)
+        if target_kw is None:
+            state.since_command_s = max(state.since_command_s, self.hardware.command_timeout_s) + dt_s
+        else:
+            state.since_command_s = 0.0
+        self._steer(0.0 if target_kw is None else target_kw, most_kw=ramp * dt_s)
+        return self._pass(dt_s)
+
+    def judge(self, setpoint_kw: float, known: Box, starts: Sequence[tuple[float, float]]) -> None:
+        """Count what a command breaks: the looser of the limits that were known and those of now, and the ramp.
+
+        Args:
+            setpoint_kw: the command [kW], finite.
+            known: limits by which it may go [kW].
+            starts: what it may have started from [kW], and how far the ramp reaches from there [kW].
+        """
+        state, hardware, now = self._state, self.hardware, self._true_limits()
+        low, high = min(now.low_kw, known.low_kw), max(now.high_kw, known.high_kw)
+        slack_kw = POWER_TOLERANCE * hardware.p_max_kw
+        broken = set()
+        if not low - slack_kw <= setpoint_kw <= high + slack_kw:
+            broken.add(f"power {self._limit_reason()}")
+        # a step that a true limit forces is no fault of the command: count from the edge of the limits
+        wanted_kw = now.clip(setpoint_kw)
+        if all(abs(wanted_kw - now.clip(start_kw)) > reach_kw * (1.0 + RAMP_TOLERANCE) + 1e-9
+               for start_kw, reach_kw in starts):
+            broken.add("ramp")
+        if abs(setpoint_kw) > PEAK_OVER_RATING * hardware.p_max_kw + slack_kw:
+            state.fault = "overpower"
+        self._note(frozenset(broken))
 
     def measurement(self) -> Measurement:
         """What it reports now; from here on its limits are known to the controller."""
@@ -206,22 +243,19 @@ class Ek3Plant:
         return Box(-hardware.p_max_kw * charge if state.soc < hardware.soc_max else 0.0,
                    hardware.p_max_kw * discharge if state.soc > hardware.soc_min else 0.0)
 
-    def _judge(self, setpoint_kw: float) -> None:
-        """Count what the command breaks: the looser of the limits last reported and those of now."""
-        state, hardware = self._state, self.hardware
-        now, known = self._true_limits(), self._reported
-        low, high = min(now.low_kw, known.low_kw), max(now.high_kw, known.high_kw)
-        slack_kw = POWER_TOLERANCE * hardware.p_max_kw
-        broken = set()
-        if not low - slack_kw <= setpoint_kw <= high + slack_kw:
-            broken.add(f"power {self._limit_reason()}")
-        # a step that a true limit forces is no fault of the command: count from the edge of the limits
-        wanted_kw, from_kw = map(now.clip, (setpoint_kw, state.reference_kw))
-        if abs(wanted_kw - from_kw) > state.ramp_budget_kw * (1.0 + RAMP_TOLERANCE) + 1e-9:
-            broken.add("ramp")
-        if abs(setpoint_kw) > PEAK_OVER_RATING * hardware.p_max_kw + slack_kw:
-            state.fault = "overpower"
-        self._note(frozenset(broken))
+    def _let_ramp(self, dt_s: float) -> float:
+        """Let the budget of the ramp grow; the ramp [kW/s]."""
+        if not (math.isfinite(dt_s) and dt_s > 0.0):
+            raise InputError(f"dt {dt_s} s, allowed above 0")
+        ramp = self.hardware.ramp_kw_per_s
+        budget_kw = self._state.ramp_budget_kw + ramp * dt_s
+        self._state.ramp_budget_kw = min(budget_kw, ramp * (dt_s + RAMP_SLACK_S))
+        return ramp
+
+    def _pass(self, dt_s: float) -> Measurement:
+        self._integrate(dt_s)
+        self._follow_sessions()
+        return self.measurement()
 
     def _limit_reason(self) -> str:
         state = self._state
