@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,15 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.types import Box
 from v2g_nodes.sim.ek3_module import build_plant
 from v2g_nodes.sim.grid import SyntheticFrequency
-from v2g_nodes.station import Station, default_station, load_station, module_type, replace, station_edges
+from v2g_nodes.station import (
+    CanSection,
+    Station,
+    default_station,
+    load_station,
+    module_type,
+    replace,
+    station_edges,
+)
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "config" / "station.yaml"
 KINDS = {"module", "droop", "optimizer", "grid_signal", "market_planner", "station_monitor", "plant"}
@@ -101,11 +110,56 @@ def test_packing_can_be_refused() -> None:
                                  "allowed 24 (network.max_participants), that is up to 9 modules")
 
 
-def test_a_can_backend_is_refused_as_long_as_there_is_none() -> None:
-    station = default_station(2)
-    modules = (station.modules[0], station.modules[1].model_copy(update={"backend": "can"}))
-    with pytest.raises(InputError, match=r"key modules\[1\]\.backend: 'can', allowed is sim"):
-        process_plan(replace(station, modules=modules))
+def can_station(count: int, hosts: Sequence[str | None] = (None,), **section: object) -> Station:
+    station = default_station(count, "bus")
+    modules = tuple(module.model_copy(update={"backend": "can", "host": hosts[index * len(hosts) // count]})
+                    for index, module in enumerate(station.modules))
+    return replace(station, modules=modules, topology=None, can=CanSection(**section))
+
+
+def test_a_station_on_the_bus_talks_through_its_bridge_alone() -> None:
+    plan = process_plan(can_station(3))
+    assert [process.name for process in plan.processes] == [
+        "station_monitor", "can_bridge", *(f"ek3_{k:02d}" for k in (1, 2, 3)), *(f"ek3_{k:02d}_opt" for k in (1, 2, 3)),
+        "market_planner", "grid_signal"]
+    links = expected_links(plan.station, plan.modules)
+    curves = {(link.publisher, link.subscriber) for link in links if link.topic.endswith("/curve")}
+    assert curves == {(f"/ek3_0{k}/optimizer", "/can_bridge") for k in (1, 2, 3)} | {
+        ("/can_bridge", f"/ek3_0{k}/optimizer") for k in (1, 2, 3)}
+    assert all(node.parameters["on_bus"] for node in plan.nodes if node.kind == "optimizer")
+    assert not any(node.parameters["armed"] for node in plan.nodes if node.kind == "module"), "hardware waits for arm"
+
+
+def test_stand_ins_are_processes_without_ros_and_arm_themselves() -> None:
+    plan = process_plan(can_station(2, stand_ins=True))
+    devices = [process for process in plan.processes if not process.is_ros]
+    assert [process.name for process in devices] == ["ek3_01_hardware", "ek3_02_hardware"]
+    assert plan.participants == len(plan.processes) - 2 + SPARES
+    assert not {node.kind for node in plan.nodes} & {"can_device"}
+    assert all(node.parameters["armed"] for node in plan.nodes if node.kind == "module")
+    assert any(node.kind == "plant" for node in plan.nodes)
+
+
+def test_a_host_runs_its_modules_and_the_first_one_signal_and_plan() -> None:
+    station = can_station(4, ("a", "b"))
+    plans = {host: process_plan(station, Overrides(host=host)) for host in ("a", "b")}
+    for host, ids in (("a", [1, 2]), ("b", [3, 4])):
+        assert [module.id for module in plans[host].modules] == ids
+        assert plans[host].is_partial
+        optimizer = next(node for node in plans[host].nodes if node.kind == "optimizer")
+        assert optimizer.parameters["module_ids"] == [1, 2, 3, 4], "it knows the whole station"
+        bridge = next(node for node in plans[host].nodes if node.kind == "can_bridge")
+        assert bridge.parameters["module_ids"] == ids
+    kinds = {host: {node.kind for node in plan.nodes} for host, plan in plans.items()}
+    assert kinds["a"] - kinds["b"] == {"grid_signal", "market_planner"}
+    assert Link("/grid/signal", "/can_bridge", "/ek3_03/droop") in expected_links(station, plans["b"].modules, False)
+    with pytest.raises(InputError, match="host 'c', allowed a, b"):
+        process_plan(station, Overrides(host="c"))
+
+
+def test_modules_on_the_bus_run_in_real_time() -> None:
+    with pytest.raises(InputError, match="speed 2 with modules on the CAN bus, allowed is 1"):
+        process_plan(can_station(2), Overrides(speed=2.0))
 
 
 # parameters
@@ -230,7 +284,7 @@ def test_the_frequency_has_one_source() -> None:
 
 
 def test_links_of_a_line_of_three() -> None:
-    links = expected_links(default_station(3, "line"))
+    links = expected_links(line := default_station(3, "line"), line.modules)
     curves = {(link.publisher, link.subscriber) for link in links if link.topic.endswith("/curve")}
     assert curves == {("/ek3_01/optimizer", "/ek3_02/optimizer"), ("/ek3_02/optimizer", "/ek3_01/optimizer"),
                       ("/ek3_02/optimizer", "/ek3_03/optimizer"), ("/ek3_03/optimizer", "/ek3_02/optimizer")}
@@ -243,7 +297,7 @@ def test_links_of_a_line_of_three() -> None:
 def test_links_name_nodes_of_the_plan() -> None:
     station = default_station(7, "mesh")
     names = {node.full_name for node in process_plan(station).nodes}
-    for link in expected_links(station):
+    for link in expected_links(station, station.modules):
         assert {link.publisher, link.subscriber} <= names
 
 

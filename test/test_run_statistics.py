@@ -40,7 +40,7 @@ def record(k: int, power_kw: float = 1.5, *, epoch: int = 20, members: int = 0b1
 
 def test_an_epoch_closes_with_its_last_member_in_any_order() -> None:
     for first, last in ((1, 2), (2, 1)):
-        collector = EpochCollector()
+        collector = EpochCollector((1, 2))
         assert collector.add(record(first)) is None
         result = collector.add(record(last))
         assert result == close_epoch([record(1), record(2)])
@@ -48,7 +48,7 @@ def test_an_epoch_closes_with_its_last_member_in_any_order() -> None:
 
 
 def test_epochs_and_memberships_do_not_mix() -> None:
-    collector = EpochCollector()
+    collector = EpochCollector((1, 2))
     assert collector.add(record(1, epoch=20)) is None
     assert collector.add(record(2, epoch=40)) is None
     assert collector.add(record(2, epoch=20, membership=8)) is None
@@ -58,7 +58,7 @@ def test_epochs_and_memberships_do_not_mix() -> None:
 
 
 def test_epochs_that_never_close_are_forgotten_in_the_end() -> None:
-    collector = EpochCollector()
+    collector = EpochCollector((1, 2))
     for k in range(40):
         collector.add(record(1, epoch=20 * k))
     assert len(collector._open) <= 17
@@ -67,9 +67,22 @@ def test_epochs_that_never_close_are_forgotten_in_the_end() -> None:
 
 
 def test_an_epoch_of_one_member_closes_at_once() -> None:
-    result = EpochCollector().add(record(1, members=0b01, target_kw=1.5))
+    result = EpochCollector((1, 2)).add(record(1, members=0b01, target_kw=1.5))
     assert result is not None
     assert (result.members, result.agreed_kw) == (1, 1.5)
+
+
+def test_where_others_run_elsewhere_those_here_are_judged_for_their_total() -> None:
+    best = dispatch_optimum([LocalCost(c, 0.5, 40.0) for c in COSTS], [BOX, BOX], 3.0)
+    records = [record(k, power_kw, members=0b111) for k, power_kw in enumerate(best.powers_kw, 1)]
+    collector = EpochCollector((1, 2))
+    assert collector.add(records[0]) is None
+    result = collector.add(records[1])
+    assert result is not None
+    assert (result.members, result.judged) == (3, 2)
+    assert 0.0 <= result.gap < 1e-9
+    assert math.isnan(result.balance_error_kw), "what the third delivers is not known"
+    assert math.isnan(result.shortfall_kw)
 
 
 def test_gap_and_equal_split_are_judged_against_the_optimum() -> None:

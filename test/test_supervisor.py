@@ -39,7 +39,8 @@ def plan(**wishes: dict[str, Any]) -> ProcessPlan:
              "ek3_01_opt": "ek3_01/optimizer", "grid_signal": "grid_signal"}
     processes = tuple(ProcessSpec(name, "white", 0, (node(kind, wishes.get(name, {})),))
                       for name, kind in nodes.items())
-    return ProcessPlan(processes, default_station(1), Inputs(0.0))
+    station = default_station(1)
+    return ProcessPlan(processes, station, Inputs(0.0), station.modules)
 
 
 class Bench:

@@ -12,6 +12,8 @@ from v2g_nodes.bringup_inputs import Inputs, Overrides, apply_overrides, resolve
 from v2g_nodes.bringup_parameters import (
     Parameter,
     Parameters,
+    can_bridge_parameters,
+    can_parameters,
     cost_parameters,
     droop_gain_kw_per_hz,
     droop_parameters,
@@ -28,12 +30,14 @@ from v2g_nodes.bringup_parameters import (
     station_monitor_parameters,
 )
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import Module, Station, station_edges
+from v2g_nodes.station import Module, Station, is_on_bus, station_edges, station_hosts
 
 __all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
            "apply_overrides", "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace",
            "plan_text", "price_span_eur_per_kwh", "process_plan", "rating_kw", "resolve_station", "validate_inputs"]
 
+BRIDGE = "can_bridge"
+STAND_IN = "can_device"  # kind of the nodes that are no ROS nodes
 SPARES = 2  # participants kept free: the warm spare, and one for the command itself or a tool
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_yellow",
           "bright_magenta", "bright_blue")
@@ -46,7 +50,8 @@ class NodeSpec:
     """One ROS node.
 
     Args:
-        kind: module, droop, optimizer, grid_signal, market_planner, station_monitor or plant.
+        kind: module, droop, optimizer, can_bridge, grid_signal, market_planner, station_monitor or plant; can_device
+            in a process without ROS.
         name: node name.
         namespace: `/` or `/ek3_NN`.
         parameters: ROS parameters.
@@ -65,7 +70,7 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One operating system process, one DDS participant.
+    """One operating system process; one DDS participant if it runs ROS nodes.
 
     Args:
         name: for logs and the supervisor, unique in the plan.
@@ -79,30 +84,42 @@ class ProcessSpec:
     nice: int
     nodes: tuple[NodeSpec, ...]
 
+    @property
+    def is_ros(self) -> bool:
+        """Whether it runs ROS nodes; a stand-in for a module's hardware speaks on the CAN bus only."""
+        return all(node.kind != STAND_IN for node in self.nodes)
+
 
 @dataclass(frozen=True)
 class ProcessPlan:
-    """All processes of a station.
+    """All processes of a station, or of one host's part of it.
 
     Args:
         processes: in start order.
         station: with the options laid over it.
         inputs: start time, sessions, notes.
+        modules: that are run here, in the order of their ids.
     """
 
     processes: tuple[ProcessSpec, ...]
     station: Station
     inputs: Inputs
+    modules: tuple[Module, ...]
 
     @property
     def participants(self) -> int:
         """DDS participants, the spares included."""
-        return len(self.processes) + SPARES
+        return sum(process.is_ros for process in self.processes) + SPARES
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:
-        """All nodes in start order."""
-        return tuple(node for process in self.processes for node in process.nodes)
+        """All ROS nodes in start order."""
+        return tuple(node for process in self.processes if process.is_ros for node in process.nodes)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether other hosts run more modules of the station."""
+        return len(self.modules) < len(self.station.modules)
 
 
 @dataclass(frozen=True)
@@ -138,10 +155,10 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
     """
     options = overrides or Overrides()
     station = apply_overrides(station, options)
-    _check_backends(station)
+    _check_speed(station, options)
     checked = validate_inputs(station, options) if inputs is None else inputs
     run = run_parameters(station, options, checked)
-    modules = sorted(station.modules, key=lambda module: module.id)
+    modules = _modules_here(station, options.host)
     exchange = exchange_parameters(station)
 
     def hardware(module: Module) -> tuple[NodeSpec, ...]:
@@ -153,35 +170,60 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
         return (NodeSpec("optimizer", "optimizer", module_namespace(module.id),
                          {**optimizer_parameters(station, module, exchange), **run}),)
 
-    before, after = _station_processes(station, run)
+    def stand_in(module: Module) -> NodeSpec:
+        parameters = {**module_parameters(station, module, options, checked), **can_parameters(station), **run}
+        return NodeSpec(STAND_IN, STAND_IN, module_namespace(module.id), parameters)
+
+    leads = options.host in (None, *station_hosts(station)[:1])
+    before, after = _station_processes(station, modules, run, leads)
     groups = _groups(station, modules, len(before) + len(after))
-    processes = [*before]
+    processes = [ProcessSpec(f"ek3_{module.id:02d}_hardware", STATION_COLOR, 0, (stand_in(module),))
+                 for module in modules if module.backend == "can" and station.can.stand_ins]
+    processes += before
     for suffix, make in (("", hardware), ("_opt", optimizer)):
         for k, group in enumerate(groups):
             nodes = tuple(node for module in group for node in make(module))
             processes.append(ProcessSpec(_group_name(group) + suffix, COLORS[k % len(COLORS)], 0, nodes))
-    return ProcessPlan((*processes, *after), station, checked)
+    return ProcessPlan((*processes, *after), station, checked, tuple(modules))
 
 
-def _station_processes(station: Station, run: Parameters) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
-    """Station nodes that start before the modules, and after them (the signal sets everything going: last)."""
+def _modules_here(station: Station, host: str | None) -> list[Module]:
+    hosts = station_hosts(station)
+    if host is not None and host not in hosts:
+        raise InputError(f"host {host!r}, allowed {', '.join(hosts) or 'none: no module of the station file has one'}")
+    modules = sorted(station.modules, key=lambda module: module.id)
+    return [module for module in modules if host in (None, module.host)]
+
+
+def _station_processes(
+    station: Station, modules: Sequence[Module], run: Parameters, leads: bool
+) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
+    """Station nodes that start before the modules, and after them (the signal sets everything going: last).
+
+    Args:
+        station: the station.
+        modules: that run here.
+        run: parameters of every node.
+        leads: signal and plan are made here, not on another host.
+    """
 
     def alone(kind: str, parameters: Parameters, nice: int = 0) -> ProcessSpec:
         return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, "/", {**parameters, **run}),))
 
-    before = [alone("plant", plant_parameters(station))] if is_simulated(station) else []
-    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(station)]
-    before.append(alone("station_monitor", {**station_monitor_parameters(station), "links": links}, OBSERVER_NICE))
+    before = [alone("plant", plant_parameters(station, modules))] if is_simulated(station) else []
+    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(station, modules, leads)]
+    monitor = {**station_monitor_parameters(station, modules), "links": links}
+    before.append(alone("station_monitor", monitor, OBSERVER_NICE))
+    if is_on_bus(station):
+        before.append(alone(BRIDGE, can_bridge_parameters(station, modules)))
     after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
              alone("grid_signal", grid_signal_parameters(station))]
-    return before, after
+    return before, after if leads else []
 
 
-def _check_backends(station: Station) -> None:
-    for index, module in enumerate(station.modules):
-        if module.backend != "sim":
-            raise InputError(f"key modules[{index}].backend: {module.backend!r}, allowed is sim: "
-                             "this version has no CAN bridge yet")
+def _check_speed(station: Station, options: Overrides) -> None:
+    if options.speed != 1.0 and any(module.backend == "can" for module in station.modules):
+        raise InputError(f"speed {options.speed:g} with modules on the CAN bus, allowed is 1")
 
 
 def _groups(station: Station, modules: Sequence[Module], fixed: int) -> list[Sequence[Module]]:
@@ -201,24 +243,42 @@ def _group_name(group: Sequence[Module]) -> str:
     return f"ek3_{first:02d}" if first == last else f"ek3_{first:02d}_{last:02d}"
 
 
-def expected_links(station: Station) -> tuple[Link, ...]:
-    """Edges of the ROS graph that start-up waits for: between neighbours, along the set-point path, from the signal."""
-    links = []
-    for a, b in station_edges(station):
-        for sender, receiver in ((a, b), (b, a)):
-            links += [Link(f"{module_namespace(sender)}/{topic}", f"{module_namespace(sender)}/optimizer",
-                           f"{module_namespace(receiver)}/optimizer") for topic in ("neighbor_state", "curve")]
-    for module in sorted(station.modules, key=lambda module: module.id):
-        space = module_namespace(module.id)
+def expected_links(station: Station, modules: Sequence[Module], leads: bool = True) -> tuple[Link, ...]:
+    """Edges of the ROS graph that start-up waits for: between neighbours, along the set-point path, from the signal.
+
+    Args:
+        station: the station.
+        modules: that run here.
+        leads: signal and plan are made here; else the bridge brings them.
+    """
+    spaces = [module_namespace(module.id) for module in modules]
+    links = _exchange_links(station, spaces)
+    signal, planner = ("/grid_signal", "/market_planner") if leads else (f"/{BRIDGE}",) * 2
+    for space in spaces:
         links += [
             Link(f"{space}/base_setpoint", f"{space}/optimizer", f"{space}/droop"),
             Link(f"{space}/applied", f"{space}/module", f"{space}/optimizer"),
             Link(f"{space}/status", f"{space}/module", f"{space}/optimizer"),
-            Link("/grid/signal", "/grid_signal", f"{space}/droop"),
-            Link("/grid/signal", "/grid_signal", f"{space}/optimizer"),
-            Link("/market/plan", "/market_planner", f"{space}/optimizer"),
+            Link("/grid/signal", signal, f"{space}/droop"),
+            Link("/grid/signal", signal, f"{space}/optimizer"),
+            Link("/market/plan", planner, f"{space}/optimizer"),
         ]
     return tuple(links)
+
+
+def _exchange_links(station: Station, spaces: Sequence[str]) -> list[Link]:
+    """Where prices and powers go: from neighbour to neighbour, or all through the bridge to the bus and back."""
+    links = []
+    for topic in ("neighbor_state", "curve"):
+        if is_on_bus(station):
+            for space in spaces:
+                links += [Link(f"{space}/{topic}", f"{space}/optimizer", f"/{BRIDGE}"),
+                          Link(f"/bus/{topic}", f"/{BRIDGE}", f"{space}/optimizer")]
+            continue
+        ends = [tuple(map(module_namespace, edge)) for edge in station_edges(station)]
+        links += [Link(f"{sender}/{topic}", f"{sender}/optimizer", f"{receiver}/optimizer")
+                  for a, b in ends for sender, receiver in ((a, b), (b, a)) if {a, b} <= {*spaces}]
+    return links
 
 
 def plan_text(plan: ProcessPlan) -> str:

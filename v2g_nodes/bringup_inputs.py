@@ -46,6 +46,8 @@ class Overrides:
         seed: of the synthetic day and the default station.
         response: recorded or swing.
         max_kw: commissioning cap on every module [kW].
+        dry_run: no frame is sent to hardware.
+        host: run only this host's part of the station; None: all of it.
         state_dir: folder in which simulated modules keep their state over a restart; empty: nowhere.
     """
 
@@ -63,6 +65,8 @@ class Overrides:
     seed: int | None = None
     response: str | None = None
     max_kw: float | None = None
+    dry_run: bool = False
+    host: str | None = None
     state_dir: str = ""
 
 

@@ -17,7 +17,7 @@ from v2g_nodes.station import Station
 
 HOST = "host"  # executable that runs any role (scripts/node)
 # nodes that need to know what time of the run it is
-CLOCK_KINDS = ("module", "plant", "market_planner", "grid_signal")
+CLOCK_KINDS = ("module", "can_device", "plant", "market_planner", "grid_signal")
 
 
 @dataclass(frozen=True)

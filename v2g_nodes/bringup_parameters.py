@@ -6,8 +6,9 @@ out). An unknown number is NaN, an unused text empty.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from v2g_nodes.core.derating import EK3_DERATING
 from v2g_nodes.core.droop import fall_s, module_gain_kw_per_hz
 from v2g_nodes.core.limits import droop_headroom_kw
 from v2g_nodes.sim.time_axis import parse_clock
-from v2g_nodes.station import Module, Station, module_type, station_edges
+from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges, topology_name
 
 Parameter = bool | int | float | str | list[int] | list[float] | list[str]
 Parameters = Mapping[str, Parameter]
@@ -92,6 +93,14 @@ def limit_parameters(station: Station, module: Module) -> Parameters:
             "signal_hold_s": station.timeouts.signal_hold_s}
 
 
+def can_parameters(station: Station) -> Parameters:
+    """The bus, under the names of canbus/settings.py CanSettings."""
+    can = station.can
+    return {"can_interface": can.interface, "can_channel": can.channel, "can_backup_channel": can.backup_channel or "",
+            "can_port": can.port, "can_bitrate": can.bitrate, "can_data_bitrate": can.data_bitrate,
+            "can_options": json.dumps(can.options), "can_key_file": can.key_file or ""}
+
+
 def module_parameters(station: Station, module: Module, overrides: Overrides, inputs: Inputs) -> Parameters:
     """Hardware or its simulation, and the last gate."""
     kind, vehicle = module_type(station, module), module.vehicle
@@ -99,7 +108,7 @@ def module_parameters(station: Station, module: Module, overrides: Overrides, in
     parameters: dict[str, Parameter] = {
         **limit_parameters(station, module),
         "backend": module.backend,
-        "armed": module.backend == "sim",
+        "armed": module.backend == "sim" or station.can.stand_ins,
         "rate_hz": station.droop.rate_hz,
         "droop_silent_s": station.timeouts.droop_silent_s,
         "max_kw": kind.p_max_kw if overrides.max_kw is None else min(float(overrides.max_kw), kind.p_max_kw),
@@ -118,6 +127,9 @@ def module_parameters(station: Station, module: Module, overrides: Overrides, in
         "vehicle_departure_s": _departure(from_file.departure, inputs.start_s) if from_file else math.nan,
         "vehicle_energy_due_kwh": from_file.energy_due_kwh if from_file else 0.0,
     }
+    if module.backend == "can":
+        parameters.update({**can_parameters(station), "can_setpoint_hz": station.can.setpoint_hz,
+                           "can_dry_run": overrides.dry_run})
     sessions = inputs.sessions.get(module.id, ())
     if sessions:
         parameters.update({
@@ -150,6 +162,7 @@ def exchange_parameters(station: Station) -> Parameters:
     dispatch, limit = station.dispatch, station.plan.import_limit_kw
     return {**graph_parameters(station),
             "algorithm": station.algorithm,
+            "on_bus": is_on_bus(station),
             "island_rule": station.island_rule,
             "price_span_eur_per_kwh": price_span_eur_per_kwh(station),
             "import_limit_kw": math.nan if limit is None else limit,
@@ -194,7 +207,7 @@ def frequency_source(station: Station) -> str:
 
 def is_simulated(station: Station) -> bool:
     """Whether any module is simulated, so that there is a plant."""
-    return any(module.backend == "sim" for module in station.modules)
+    return station.can.stand_ins or any(module.backend == "sim" for module in station.modules)
 
 
 def grid_signal_parameters(station: Station) -> Parameters:
@@ -213,19 +226,28 @@ def market_planner_parameters(station: Station) -> Parameters:
             "rating_kw": rating_kw(station)}
 
 
-def station_monitor_parameters(station: Station) -> Parameters:
-    """Passive view of the whole."""
-    return {**graph_parameters(station), "name": station.name, "topology": station.topology or "edges",
+def can_bridge_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
+    """Between the topics of these modules and the bus."""
+    return {**can_parameters(station), "module_ids": [module.id for module in modules],
+            "station_ids": sorted(module.id for module in station.modules),
+            "dispatch_silence_ms": station.dispatch.silence_ms}
+
+
+def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
+    """Passive view of the whole, or of these modules where others run elsewhere."""
+    return {"module_ids": [module.id for module in modules], "modules": len(station.modules), "name": station.name,
+            "topology": topology_name(station),
             "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,
             "epoch_period_s": station.dispatch.epoch_period_s, "deadband_hz": station.droop.deadband_hz,
-            "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in station.modules)}
+            "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in modules)}
 
 
-def plant_parameters(station: Station) -> Parameters:
+def plant_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
     """Simulated grid, meter, grid-side inverter. It publishes the frequency only where the island answers."""
     grid, total_kw = station.grid, rating_kw(station)
-    return {**recording_parameters(station), **graph_parameters(station), "response": grid.response,
+    return {**recording_parameters(station), "module_ids": [module.id for module in modules],
+            "response": grid.response,
             "publish_measurement": grid.response == "swing", "period_s": station.signal.period_s,
             "base_kva": ISLAND_OVER_RATING * total_kw if grid.base_kva is None else grid.base_kva,
             "inertia_h_s": grid.inertia_h_s, "damping_pu": grid.damping_pu, "secondary_s": grid.secondary_s,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from pydantic import BaseModel
 
 from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
@@ -16,9 +17,9 @@ from v2g_nodes.core.types import MODULES_MAX
 from v2g_nodes.station_file import YamlFile, key_text
 from v2g_nodes.station_model import (
     Algorithm,
+    CanSection,
     Module,
     ModuleType,
-    PlanSection,
     Response,
     SignalSection,
     Station,
@@ -26,8 +27,9 @@ from v2g_nodes.station_model import (
     Vehicle,
 )
 
-__all__ = ["CHOICES", "Module", "ModuleType", "SignalSection", "Station", "Vehicle", "check_station",
-           "default_station", "load_station", "module_type", "replace", "station_edges"]
+__all__ = ["CHOICES", "CanSection", "Module", "ModuleType", "SignalSection", "Station", "Vehicle", "check_station",
+           "default_station", "is_on_bus", "load_station", "module_type", "replace", "station_edges", "station_hosts",
+           "topology_name"]
 
 #: what keys and options with a fixed choice allow
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -56,11 +58,13 @@ def load_station(path: str | Path) -> Station:
     station = file.model(Station)
     check_station(station, file.fail)
     base = Path(path).resolve().parent
-    return replace(station, signal=_absolute(station.signal, base), plan=_absolute(station.plan, base))
+    sections = {key: _absolute(getattr(station, key), base) for key in ("signal", "plan", "can")}
+    return replace(station, **sections)
 
 
-def _absolute(section: SignalSection | PlanSection, base: Path) -> SignalSection | PlanSection:
-    names = {key: str(base / value) for key, value in section if key.endswith("csv") and value is not None}
+def _absolute(section: BaseModel, base: Path) -> BaseModel:
+    names = {key: str(base / value) for key, value in section
+             if key.endswith(("csv", "key_file")) and value is not None}
     return section.model_copy(update=names)
 
 
@@ -88,6 +92,7 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     refuse = fail or _fail
     _check_modules(station, refuse)
     _check_graph(station, refuse)
+    _check_bus(station, refuse)
     _check_times(station, refuse)
     plan = station.plan
     if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
@@ -133,6 +138,32 @@ def _check_graph(station: Station, refuse: Fail) -> None:
         refuse(("edges",), str(error))
 
 
+def _check_bus(station: Station, refuse: Fail) -> None:
+    if is_on_bus(station) and (station.edges is not None or station.topology not in (None, "bus")):
+        key = "topology" if station.edges is None else "edges"
+        refuse((key,), f"{getattr(station, key)!r}, allowed is bus or null: all modules are on the CAN bus, "
+               "where everybody hears everybody")
+    can = station.can
+    if can.stand_ins and can.interface != "udp_multicast" and not can.channel.startswith("vcan"):
+        refuse(("can", "stand_ins"), f"true on {can.interface} {can.channel}, allowed on udp_multicast or a vcan "
+               "interface: stand-ins must not speak on a bus with hardware")
+    hosts = {module.host for module in station.modules}
+    if None in hosts and len(hosts) > 1:
+        index = next(k for k, module in enumerate(station.modules) if module.host is None)
+        refuse(("modules", index, "host"), "null, allowed is a name, as other modules have one")
+
+
+def station_hosts(station: Station) -> tuple[str, ...]:
+    """Hosts by the lowest id of their modules; the first runs the nodes of the whole station. Empty: one host."""
+    modules = sorted(station.modules, key=lambda module: module.id)
+    return tuple(dict.fromkeys(module.host for module in modules if module.host is not None))
+
+
+def is_on_bus(station: Station) -> bool:
+    """Whether modules exchange prices and powers over the CAN bus: all of them are on it."""
+    return all(module.backend == "can" for module in station.modules)
+
+
 def _check_times(station: Station, refuse: Fail) -> None:
     dispatch, timeouts = station.dispatch, station.timeouts
     if dispatch.silence_ms <= 2 * dispatch.heartbeat_ms:
@@ -159,10 +190,17 @@ def _check_times(station: Station, refuse: Fail) -> None:
 
 
 def station_edges(station: Station) -> graph.Edges:
-    """Who hears whom, as ascending pairs of ids. Without topology and edges: a ring."""
+    """Who hears whom, as ascending pairs of ids. Without topology and edges: a ring, or all on a CAN bus."""
     if station.edges is not None:
         return graph.normalise(station.edges)
-    return graph.build_edges(station.topology or "ring", [module.id for module in station.modules])
+    return graph.build_edges(topology_name(station), [module.id for module in station.modules])
+
+
+def topology_name(station: Station) -> str:
+    """Topology in a word, `edges` where it is given pair by pair."""
+    if station.edges is not None:
+        return "edges"
+    return station.topology or ("bus" if is_on_bus(station) else "ring")
 
 
 def module_type(station: Station, module: Module) -> ModuleType:

@@ -113,6 +113,24 @@ class NetworkSection(Section):
     packing: Literal["auto", "never"] = _key("auto", "auto = modules share processes where that many would not fit")
 
 
+class CanSection(Section):
+    """The CAN-FD bus of modules with backend can. Where all modules are on it, so are prices and powers."""
+
+    interface: str = _key(
+        "udp_multicast", "kind of bus: socketcan, udp_multicast (this machine only) or another of python-can")
+    channel: str = _key("239.255.43.1", "bus A: name of the interface such as can0, or a multicast group")
+    backup_channel: str | None = _key(None, "bus B, taken over when A fails; null = none")
+    port: int = _key(43113, "UDP port of udp_multicast", "", 1024, 65535)
+    bitrate: int = _key(1_000_000, "arbitration bit rate", "bit/s", 10_000, 1_000_000)
+    data_bitrate: int = _key(5_000_000, "data bit rate", "bit/s", 10_000, 8_000_000)
+    options: dict[str, str | int | float | bool] = _key(
+        {}, "further options of python-can's interface", allowed="names and values such as {app_name: v2g}")
+    key_file: str | None = _key(
+        None, "key of the bus, 32 hex digits, relative to the station file; null = frames carry a checksum only")
+    setpoint_hz: float = _key(100.0, "set-points sent at most so often", "Hz", 10.0, 200.0)
+    stand_ins: bool = _key(False, "true = simulated modules on the bus, started with the station and armed")
+
+
 class Vehicle(Section):
     """The vehicle that is plugged in at the start."""
 
@@ -157,6 +175,7 @@ class Module(Section):
     ramp_kw_per_s: float | None = _key(None, "largest change of power; null = of the type", "kW/s", 0.01, 100.0)
     efficiency: float | None = _key(None, "best efficiency; null = of the type", "", 0.5, 1.0)
     wear_gamma: float | None = _key(None, "wear price; null = of the type", "EUR/h/kW^delta", 0.0, 10.0)
+    host: str | None = _key(None, "host that runs its nodes, see v2g up --host; null = any", pattern=r"^[\w.-]{1,63}$")
     soc: float = _key(0.5, "state of charge at the start", "", 0.0, 1.0)
     ambient_c: float = _key(30.0, "ambient temperature", "deg C", -40.0, 70.0)
     temperature_c: float | None = _key(None, "junction at the start; null = ambient", "deg C", -40.0, 150.0)
@@ -182,6 +201,7 @@ class Station(Section):
     signal: SignalSection = _key(SignalSection(), "grid signal and recordings")
     grid: GridSection = _key(GridSection(), "simulated grid")
     network: NetworkSection = _key(NetworkSection(), "discovery and processes")
+    can: CanSection = _key(CanSection(), "bus of modules with backend can")
     module_types: dict[str, ModuleType] = _key({"ek3": ModuleType()}, "module types by name",
                                                allowed="types by name such as ek3: {p_max_kw: 3.3}")
     modules: tuple[Module, ...] = _key(..., "the modules", allowed="a list of modules such as {id: 1}")

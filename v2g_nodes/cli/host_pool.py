@@ -14,6 +14,7 @@ from v2g_nodes.cli.processes import Host, Receiver
 from v2g_nodes.cli.stop_signals import StopSignals
 
 HOST_COMMAND = (sys.executable, "-m", "v2g_nodes.nodes.host")
+STAND_IN_COMMAND = (sys.executable, "-m", "v2g_nodes.sim.can_device")
 KILLED_S = 5.0  # longest wait for the kernel to end a killed process
 
 
@@ -40,9 +41,9 @@ class HostPool:
         self._selector = selectors.DefaultSelector()
         self._living: list[Host] = []
 
-    def start(self, name: str, nice: int, receiver: Receiver) -> Host:
-        """Start a host."""
-        host = Host(name, self._command, self.environment, nice, self._selector, receiver)
+    def start(self, name: str, nice: int, receiver: Receiver, command: Sequence[str] = ()) -> Host:
+        """Start a host, or another program that speaks its protocol."""
+        host = Host(name, command or self._command, self.environment, nice, self._selector, receiver)
         self._living.append(host)
         return host
 

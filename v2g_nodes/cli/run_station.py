@@ -14,7 +14,6 @@ from v2g_nodes.bringup import (
     Parameter,
     ProcessPlan,
     droop_gain_kw_per_hz,
-    expected_links,
     process_plan,
     rating_kw,
     resolve_station,
@@ -30,7 +29,7 @@ from v2g_nodes.cli.verdict import ordered, verdict
 from v2g_nodes.cli.view import PatientConsole, View
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.graph import adjacency, diameter
-from v2g_nodes.station import Station, module_type, station_edges
+from v2g_nodes.station import Station, module_type, station_edges, topology_name
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def run_station(options: RunOptions) -> RunResult:
         # rclpy leaves a file per process in ~/.ros/log unless told where; what matters of it is in our logs
         ros_logs = {"ROS_LOG_DIR": str(folder / "ros")}
         environment = {**ros_logs, **os.environ, **node_environment(plan.station, os.environ)}
-        ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.station.modules}
+        ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.modules}
         console = PatientConsole(stderr=True, highlight=False)  # standard output belongs to the JSON
         view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)
         logs = Logs(console, None if options.keep is None else options.keep / "logs", options.verbose)
@@ -140,20 +139,18 @@ def _result(
     ids = [module.id for module in station.modules]
     known = dict(figures) | {
         "modules": len(ids),
-        "topology": station.topology or ("edges" if station.edges else "ring"),
+        "topology": topology_name(station),
         "diameter": diameter(adjacency(ids, station_edges(station))),
         "algorithm": station.algorithm,
     }
-    known["verdict"] = verdict(known, rating_kw(station), members if isinstance(members, int) else None, fault)
+    counted = members if isinstance(members, int) else None
+    known["verdict"] = verdict(known, rating_kw(station), counted, fault, plan.is_partial)
     return RunResult(ordered(known), station, plan.inputs.notes, series)
 
 
 def _tell_monitor(plan: ProcessPlan, series_file: Path) -> ProcessPlan:
-    """The monitor writes its series here and knows which edges the graph must have."""
+    """The monitor writes its series here."""
     extra: dict[str, Parameter] = {"series_file": str(series_file)}
-    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(plan.station)]
-    if links:
-        extra["links"] = links
     processes = [
         replace(process, nodes=tuple(
             replace(node, parameters={**node.parameters, **extra}) if node.kind == "station_monitor" else node

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from v2g_nodes.bringup import ProcessPlan, ProcessSpec
 from v2g_nodes.bringup_launch import role_nodes
-from v2g_nodes.cli.host_pool import HOST_COMMAND, HostPool
+from v2g_nodes.cli.host_pool import HOST_COMMAND, STAND_IN_COMMAND, HostPool
 from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.processes import Event, Host, may_lower_nice
 from v2g_nodes.cli.startup import Startup
@@ -25,7 +25,7 @@ from v2g_nodes.core.errors import StartupError
 SPARE, SPARE_COLOR = "spare", "bright_black"
 SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
 PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
-PASSED_ON = ("table", "epoch", "signal", "extremes", "refused")  # monitor, witness and hosts tell others than us
+PASSED_ON = ("table", "epoch", "signal", "extremes", "refused", "bus")  # nodes and hosts tell others than us
 DISCOVERED_S = 1.5  # after joining; what is lost of a discovery Fast DDS repeats once a second
 ENDING_S = 0.002  # while a host has closed its output but is not gone yet
 
@@ -69,21 +69,24 @@ class Supervisor:
         command: program of a host; its name is added.
         environment: of the hosts; default this process's own.
         times: limits.
+        stand_in: program of a process without ROS nodes; its name is added.
     """
 
     def __init__(
         self, plan: ProcessPlan, logs: Logs, stop: StopSignals, on_event: Callable[[str, Event], None],
         on_step: Callable[[str], None] = lambda text: None, command: Sequence[str] = HOST_COMMAND,
         environment: Mapping[str, str] | None = None, times: Times | None = None,
+        stand_in: Sequence[str] = STAND_IN_COMMAND,
     ) -> None:
         self.restarts = 0
         self._plan, self._logs, self._on_event, self._on_step = plan, logs, on_event, on_step
-        self._times = times or Times()
+        self._times, self._stand_in = times or Times(), tuple(stand_in)
         self._pool = HostPool(logs, stop, command, environment, self._times.stop_s, self._times.kill_s)
         self._colors = {spec.name: spec.color for spec in plan.processes} | {SPARE: SPARE_COLOR}
         self._hosts: dict[str, Host] = {}  # by role
         self._spares: list[Host] = []
         self._vacant: list[ProcessSpec] = []  # roles whose process is dead, until a spare is warm
+        self._again: dict[str, ProcessSpec] = {}  # stand-ins that were started again and are not warm yet
         self._deaths: dict[str, deque[float]] = {}
         self._spare_nice = SPARE_NICE if may_lower_nice() else 0
         self._given: set[str] = set()  # roles that are taken, or to be taken at once by a successor
@@ -126,7 +129,7 @@ class Supervisor:
         """
         watcher = self._watcher
         for spec in sorted(self._plan.processes, key=lambda spec: spec.name != watcher):
-            self._hosts[spec.name] = self._pool.start(spec.name, spec.nice, self)
+            self._hosts[spec.name] = self._start(spec)
         startup = Startup(self._pool, self._hosts, watcher, self._tend_start, self._on_step)
         startup.wait_for("warm", [*self._hosts], self._times.warm_s, "processes started")
         startup.scout([node.full_name for node in self._plan.nodes], self._times.scout_s)
@@ -140,6 +143,9 @@ class Supervisor:
             startup.wait_for("ready", [spec.name for spec in specs], self._times.ready_s, "processes running")
             startup.wait_for_graph(self._times.graph_s, not_yet)
         self._running_s = time.monotonic()
+
+    def _start(self, spec: ProcessSpec) -> Host:
+        return self._pool.start(spec.name, spec.nice, self, () if spec.is_ros else self._stand_in)
 
     def _tend_start(self) -> None:
         """While starting: replace who was killed.
@@ -220,6 +226,10 @@ class Supervisor:
             if spare.poll():
                 self._spares.remove(spare)
                 self._died(SPARE, f"the spare {self._end(spare)}")
+        for name in [name for name in self._again if self._hosts[name].warm]:
+            spec = self._again.pop(name)
+            if name in self._given:
+                self._give_role(self._hosts[name], spec)
         for spare in [spare for spare in self._spares if spare.warm][: len(self._vacant)]:
             self._spares.remove(spare)
             self._take_over(spare, self._vacant.pop(0))
@@ -232,7 +242,10 @@ class Supervisor:
             self._fault = f"{what}; this is its end no. {self._times.deaths} within {self._times.deaths_s:g} s"
             return
         self.restarts += 1
-        self._vacant.append(spec)
+        if spec.is_ros:
+            self._vacant.append(spec)
+        else:  # a spare has joined the graph, where a stand-in has no business
+            self._hosts[spec.name], self._again[spec.name] = self._start(spec), spec
 
     def _end(self, host: Host) -> str:
         text = str(host.said.get("error", {}).get("text", "")) or self._logs.last_words(host.name)

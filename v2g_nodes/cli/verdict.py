@@ -24,7 +24,9 @@ def ordered(figures: Mapping[str, object]) -> dict[str, object]:
     return {key: figures.get(key) for key in UP_KEYS}
 
 
-def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None, fault: str = "") -> str:
+def verdict(
+    figures: Mapping[str, object], rating_kw: float, members: int | None, fault: str = "", partial: bool = False
+) -> str:
     """`ok`, or in a few words what is not. A process that died and was replaced counts in `restarts`, not here.
 
     Args:
@@ -32,12 +34,13 @@ def verdict(figures: Mapping[str, object], rating_kw: float, members: int | None
         rating_kw: sum of the modules' ratings [kW].
         members: modules that took part in the last agreement; None when nobody saw one.
         fault: why the run had to end, empty if it had not.
+        partial: only a part of the station ran on this host, so its balance is not known here.
     """
     faults = [fault] if fault else []
     if not _number(figures, "epochs") >= 1:
         faults.append("no epoch agreed")
     else:
-        faults += _limits(figures, rating_kw)
+        faults += _limits(figures, math.inf if partial else rating_kw)
         modules = _number(figures, "modules")
         if members is None or members < modules:
             faults.append(f"{members or 0} of {modules:g} modules took part in the last epoch")
@@ -49,7 +52,7 @@ def _limits(figures: Mapping[str, object], rating_kw: float) -> list[str]:
     gap = gap_limit(str(figures.get("algorithm")))
     for key, limit, unit in (("gap_max", gap, ""), ("balance_error_kw_max", BALANCE * rating_kw, " kW")):
         value = _number(figures, key)
-        if not value < limit:
+        if limit < math.inf and not value < limit:
             found = "not measured" if math.isnan(value) else f"{value:.3g}{unit}"
             faults.append(f"{key} {found}, allowed below {limit:.3g}{unit}")
     for key in ("constraint_violations", "gate_clips"):

@@ -48,7 +48,8 @@ class EpochResult:
 
     Args:
         epoch: which.
-        members: how many modules.
+        members: how many modules agreed.
+        judged: how many of them have told; fewer where the others are on another host.
         cold: began with the whole price range.
         rounds: broadcasts per module.
         lambda_eur_per_kwh: agreed price [EUR/kWh].
@@ -56,8 +57,8 @@ class EpochResult:
         target_kw: as asked of the station [kW].
         island_target_kw: what these members owe of it [kW].
         clipped_target_kw: inside their summed boxes [kW].
-        agreed_kw: sum of the agreed powers [kW].
-        gap: to the centralised optimum, relative.
+        agreed_kw: sum of the agreed powers of those judged [kW].
+        gap: to the centralised optimum of those judged for their total, relative.
         equal_split_gap: the same for an equal split.
         epoch_ms: first receipt of the signal to the last agreed set-point [ms].
         round_ms: time per round after the snapshots were frozen [ms].
@@ -65,6 +66,7 @@ class EpochResult:
 
     epoch: EpochId
     members: int
+    judged: int
     cold: bool
     rounds: int
     lambda_eur_per_kwh: float
@@ -85,27 +87,33 @@ class EpochResult:
 
     @property
     def balance_error_kw(self) -> float:
-        """Agreed total against the clipped target [kW]."""
-        return abs(self.agreed_kw - self.clipped_target_kw)
+        """Agreed total against the clipped target [kW]; NaN where not all members have told."""
+        return abs(self.agreed_kw - self.clipped_target_kw) if self.judged == self.members else math.nan
 
     @property
     def shortfall_kw(self) -> float:
-        """What the island's target is beyond the summed boxes [kW]."""
-        return abs(self.island_target_kw - self.clipped_target_kw)
+        """What the island's target is beyond the summed boxes [kW]; NaN where not all members have told."""
+        complete = self.judged == self.members
+        return abs(self.island_target_kw - self.clipped_target_kw) if complete else math.nan
 
 
 class EpochCollector:
-    """Puts the members' records of an epoch together."""
+    """Puts the members' records of an epoch together.
 
-    def __init__(self) -> None:
+    Args:
+        here: modules whose records come in; those of other hosts are not waited for.
+    """
+
+    def __init__(self, here: Sequence[int]) -> None:
+        self._here = sum(1 << (k - 1) for k in here)
         self._open: dict[tuple[EpochId, int], dict[int, ModuleRecord]] = {}
 
     def add(self, record: ModuleRecord) -> EpochResult | None:
-        """Take in a record; the result once every member of its membership has sent one."""
+        """Take in a record; the result once every member of its membership that is here has sent one."""
         key = (record.epoch, record.membership)
         records = self._open.setdefault(key, {})
         records[record.module_id] = record
-        if len(records) < record.members.bit_count():
+        if len(records) < (record.members & self._here).bit_count():
             if len(self._open) > 16:  # epochs that never closed: superseded or a member died
                 del self._open[next(iter(self._open))]
             return None
@@ -123,21 +131,24 @@ def close_epoch(records: Sequence[ModuleRecord]) -> EpochResult:
     boxes = [r.box for r in records]
     powers = [r.power_kw for r in records]
     island_kw = records[0].island_target_kw
-    clipped = min(max(island_kw, sum(b.low_kw for b in boxes)), sum(b.high_kw for b in boxes))
+    complete = len(records) == records[0].members.bit_count()
+    owed_kw = island_kw if complete else sum(powers)
+    clipped = min(max(owed_kw, sum(b.low_kw for b in boxes)), sum(b.high_kw for b in boxes))
     rounds = max(r.rounds for r in records)
     agreed_ns, received_ns = max(r.agreed_ns for r in records), min(r.signal_received_ns for r in records)
     started_ns = max(r.started_ns for r in records)
     prices = [r.lambda_eur_per_kwh for r in records]
     return EpochResult(
         epoch=records[0].epoch,
-        members=len(records),
+        members=records[0].members.bit_count(),
+        judged=len(records),
         cold=any(r.cold for r in records),
         rounds=rounds,
         lambda_eur_per_kwh=prices[0],
         lambda_spread=max(prices) - min(prices),
         target_kw=records[0].target_kw,
         island_target_kw=island_kw,
-        clipped_target_kw=clipped if abs(clipped - island_kw) > 1e-9 * max(1.0, abs(island_kw)) else island_kw,
+        clipped_target_kw=clipped if abs(clipped - owed_kw) > 1e-9 * max(1.0, abs(owed_kw)) else owed_kw,
         agreed_kw=sum(powers),
         gap=dispatch_gap(costs, boxes, powers),
         equal_split_gap=dispatch_gap(costs, boxes, equal_split(boxes, clipped)),

@@ -25,8 +25,6 @@ class PlantParameters(RecordingParameters):
     """Parameters of the plant node."""
 
     module_ids: tuple[int, ...] = parameter((), "all modules of the station")
-    ratings_kw: tuple[float, ...] = parameter((), "their ratings", "kW")
-    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
     response: str = parameter("recorded", "recorded = the station does not move the frequency; swing = it does")
     publish_measurement: bool = parameter(False, "publish the frequency on /grid/measurement")
     period_s: float = parameter(1.0, "period of /grid/measurement", "s", 0.02, 10.0)

@@ -57,11 +57,13 @@ class RunRecord:
     """Everything counted from the first grid signal on.
 
     Args:
-        module_ids: of the station.
+        module_ids: of the modules that run here.
+        modules: how many the whole station has.
     """
 
-    def __init__(self, module_ids: Sequence[int]) -> None:
+    def __init__(self, module_ids: Sequence[int], modules: int) -> None:
         self.module_ids = tuple(module_ids)
+        self._modules = modules
         self.last: EpochResult | None = None
         self.epochs = 0
         self.complete_epochs = 0
@@ -69,7 +71,7 @@ class RunRecord:
         self.unjudged = ""  # why the latest of them could not be judged
         self._cold_epochs = 0
         self._clipped_epochs = 0
-        self._collector = EpochCollector()
+        self._collector = EpochCollector(module_ids)
         self._figures = {name: Samples() for name in FIGURES}
         self._ticks: dict[int, tuple[int, int, int]] = {}
         self._sent: dict[int, list[tuple[int, int, int]]] = {}
@@ -95,7 +97,7 @@ class RunRecord:
             return None
         self.last = result
         self.epochs += 1
-        self.complete_epochs += result.members == len(self.module_ids)
+        self.complete_epochs += result.members == self._modules
         self._cold_epochs += result.cold
         self._clipped_epochs += result.shortfall_kw > 0.0
         for name in EPOCH_FIGURES:

@@ -37,9 +37,8 @@ class StationMonitorParameters(RunParameters):
     name: str = parameter("station", "name in reports")
     topology: str = parameter("ring", "who hears whom")
     algorithm: str = parameter("supply_curve", "how the modules agree")
-    module_ids: tuple[int, ...] = parameter((), "all modules of the station")
-    ratings_kw: tuple[float, ...] = parameter((), "their ratings", "kW")
-    edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
+    module_ids: tuple[int, ...] = parameter((), "modules of the station that run on this host")
+    modules: int = parameter(0, "modules of the whole station; 0 = module_ids are all", "", 0, 64)
     links: tuple[str, ...] = parameter((), "edges the ROS graph must have: topic, publisher, subscriber")
     silence_ms: float = parameter(500.0, "a silent neighbour counts as gone after", "ms", 50.0, 60_000.0)
     setpoint_valid_s: float = parameter(6.0, "how long droop holds a base set-point", "s", 0.5, 600.0)
@@ -57,7 +56,8 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
     def configure(self) -> None:
         """Begin an empty record."""
         p = self.p
-        self._record = RunRecord(p.module_ids)
+        self._modules = p.modules or len(p.module_ids)
+        self._record = RunRecord(p.module_ids, self._modules)
         self._law = Droop(p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6)
         self._signal: GridSignal | None = None
         self._applied: dict[int, tuple[int, Applied]] = {}  # with the steady time of receipt [ns]
@@ -165,8 +165,8 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         if self._exchange_faults:
             return "; ".join(sorted(set(self._exchange_faults.values())))
         last = self._record.last
-        if last is not None and last.members < len(self.p.module_ids):
-            return f"{last.members} of {len(self.p.module_ids)} modules agreed"
+        if last is not None and last.members < self._modules:
+            return f"{last.members} of {self._modules} modules agreed"
         return f"epoch not judged: {self._record.unjudged}" if self._record.unjudged else ""
 
     def _is_stale(self, received_ns: int) -> bool:
@@ -177,7 +177,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._published_ns = time.monotonic_ns()
         message = StationStatus(
             stamp=convert.to_time(self.now_s()),
-            modules=len(self.p.module_ids),
+            modules=self._modules,
             members=result.members,
             rounds=result.rounds,
             cold=result.cold,

@@ -1,0 +1,43 @@
+"""ROS parameters of every node that speaks on the CAN bus."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from v2g_nodes.canbus.settings import CanSettings
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.nodes.parameters import RunParameters, parameter
+
+
+@dataclass(frozen=True)
+class CanParameters(RunParameters):
+    """The bus, as the station file's section `can` has it."""
+
+    can_interface: str = parameter("udp_multicast", "kind of bus: socketcan, udp_multicast or another of python-can")
+    can_channel: str = parameter("239.255.43.1", "bus A: interface such as can0, or multicast group")
+    can_backup_channel: str = parameter("", "bus B; empty = none")
+    can_port: int = parameter(43113, "UDP port of udp_multicast", "", 1024, 65535)
+    can_bitrate: int = parameter(1_000_000, "arbitration bit rate", "bit/s", 10_000, 1_000_000)
+    can_data_bitrate: int = parameter(5_000_000, "data bit rate", "bit/s", 10_000, 8_000_000)
+    can_options: str = parameter("{}", "further options of python-can's interface, as JSON")
+    can_key_file: str = parameter("", "key of the bus; empty = frames carry a checksum only")
+
+    @property
+    def can_settings(self) -> CanSettings:
+        """The bus.
+
+        Raises:
+            InputError: can_options is no JSON object, or a value can't be used.
+        """
+        try:
+            options = json.loads(self.can_options)
+        except ValueError as error:
+            raise InputError(f"can_options is {self.can_options!r}, allowed a JSON object: {error}") from error
+        if not isinstance(options, dict):
+            raise InputError(f"can_options is {self.can_options!r}, allowed a JSON object")
+        return CanSettings(
+            interface=self.can_interface, channel=self.can_channel, backup_channel=self.can_backup_channel,
+            port=self.can_port, bitrate=self.can_bitrate, data_bitrate=self.can_data_bitrate, options=options,
+            key_file=self.can_key_file,
+        )  # fmt: skip
