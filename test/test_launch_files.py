@@ -23,15 +23,23 @@ from v2g_nodes.bringup_dds import RANGE_VARIABLE
 from v2g_nodes.bringup_launch import (
     ARGUMENTS,
     MODULE_ARGUMENTS,
+    RIG_ARGUMENTS,
     module_plan_from_text,
     node_environment,
     plan_from_text,
+    rig_plan_from_text,
 )
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import default_station
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = {"station": ROOT / "launch" / "station.launch.py", "module": ROOT / "launch" / "module.launch.py"}
+FILES = {name: ROOT / "launch" / f"{name}.launch.py" for name in ("station", "module", "rig")}
+HAS_TO_BE_GIVEN = (("module", "module"), ("rig", "station"))
+RIG = """
+version: 1
+can: {interface: socketcan, channel: can0}
+modules: [{id: 1, backend: can, host: left}, {id: 2, backend: can, host: right}]
+"""
 ALLOWED_IMPORTS = {"os", "time", "launch", "launch.actions", "launch_ros.actions", "v2g_nodes.bringup_launch"}
 
 
@@ -124,13 +132,57 @@ def test_one_module_can_run_alone() -> None:
 
 
 @pytest.mark.usefixtures("stand_ins")
-@pytest.mark.parametrize(("name", "arguments"), [("station", ARGUMENTS), ("module", MODULE_ARGUMENTS)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("station", ARGUMENTS), ("module", MODULE_ARGUMENTS), ("rig", RIG_ARGUMENTS)])
 def test_every_argument_is_declared_with_a_text(name: str, arguments: tuple[Any, ...]) -> None:
     declared, _ = describe(name)
     assert [a.positional[0] for a in declared] == [a.name for a in arguments]
     for argument in declared:
         assert argument.named["description"]
-        assert argument.named["default_value"] is not None or argument.positional[0] == "module"
+        assert argument.named["default_value"] is not None or (name, argument.positional[0]) in HAS_TO_BE_GIVEN
+
+
+@pytest.fixture
+def rig_file(tmp_path: Path) -> Path:
+    file = tmp_path / "rig.yaml"
+    file.write_text(RIG)
+    return file
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_rig_runs_hardware_that_waits_to_be_armed(rig_file: Path) -> None:
+    _, made = make("rig", station=str(rig_file), max_kw="0.5", dry_run="true")
+    nodes = [node for each in made for node in role(each)]
+    assert "can_bridge" in {node["kind"] for node in nodes}
+    assert not {"plant", "can_device"} & {node["kind"] for node in nodes}
+    modules = [node["parameters"] for node in nodes if node["kind"] == "module"]
+    assert [p["module_id"] for p in modules] == [1, 2]
+    for parameters in modules:
+        assert (parameters["backend"], parameters["armed"], parameters["max_kw"]) == ("can", False, 0.5)
+        assert (parameters["can_interface"], parameters["can_dry_run"]) == ("socketcan", True)
+    _, made = make("rig", station=str(rig_file), host="right")
+    nodes = [node for each in made for node in role(each)]
+    assert {node["namespace"] for node in nodes} == {"/", "/ek3_02"}
+    (module,) = (node["parameters"] for node in nodes if node["kind"] == "module")
+    assert module["can_dry_run"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "message"),
+    [
+        (("channel: can0", "channel: vcan0, stand_ins: true"), {}, "can.stand_ins is true, allowed on a rig is false"),
+        (("backend: can, host: left", "backend: sim, host: left"), {}, "module 1 has backend sim, allowed on a rig is"),
+        (("", ""), {"dry_run": "perhaps"}, "dry_run 'perhaps', allowed is true or false"),
+        (("", ""), {"host": "middle"}, "host 'middle', allowed left, right"),
+        (("", ""), {"station": ""}, "station '', allowed is a station file"),
+    ],
+)
+def test_a_rig_refuses_what_is_none(
+    rig_file: Path, change: tuple[str, str], values: dict[str, str], message: str
+) -> None:
+    rig_file.write_text(RIG.replace(*change))
+    with pytest.raises(InputError, match=message):
+        rig_plan_from_text({"station": str(rig_file), **values})
 
 
 @pytest.mark.usefixtures("stand_ins")

@@ -112,6 +112,24 @@ def remove_dead_segments(folder: Path = SHARED_MEMORY) -> int:
     return sum(_remove_if_dead(lock) for lock in _lock_files(folder))
 
 
+def dead_segments(folder: Path = SHARED_MEMORY) -> tuple[Path, ...]:
+    """Fast DDS segments whose owner is gone, as far as they are ours to look at; nothing is changed.
+
+    Args:
+        folder: where they are.
+    """
+    return tuple(lock.with_name(lock.name.removesuffix(_LOCK_SUFFIX)) for lock in _lock_files(folder) if _is_dead(lock))
+
+
+def _is_dead(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # in use, another user's, or just removed
+        return False
+    return True
+
+
 def _lock_files(folder: Path) -> Iterable[Path]:
     return sorted(folder.glob(f"fastrtps_*{_LOCK_SUFFIX}"))
 

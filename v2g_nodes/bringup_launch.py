@@ -6,7 +6,7 @@ Launch files only wire; what they need worked out is worked out here and tested 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,6 +39,20 @@ class LaunchArgument:
     default: str | None = ""
 
 
+def truth(text: str) -> bool:
+    """A launch argument that is true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+KIND_WORDS: Mapping[Callable[[str], object], str] = {
+    int: "a whole number", float: "a number", truth: "true or false"}
+
 #: arguments of launch/station.launch.py
 ARGUMENTS = (
     LaunchArgument("station", "station file (see config/station.yaml); empty = the default station"),
@@ -65,23 +79,54 @@ MODULE_ARGUMENTS = (
                                                               "state_dir")),
 )  # fmt: skip
 
+#: arguments of launch/rig.launch.py
+RIG_ARGUMENTS = (
+    LaunchArgument("station", "station file with modules on a CAN bus (see config/station_can.yaml)", default=None),
+    LaunchArgument("host", "only the modules that have this host in the station file; empty = all", "host"),
+    LaunchArgument("max_kw", "cap on every module's power [kW], for commissioning", "max_kw", float),
+    LaunchArgument("dry_run", "true = listen only, send nothing to the modules", "dry_run", truth, "false"),
+)
 
-def plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
+
+def plan_from_text(values: Mapping[str, str], arguments: Sequence[LaunchArgument] = ARGUMENTS) -> ProcessPlan:
     """The process plan for launch arguments.
 
     Args:
-        values: by name of ARGUMENTS; empty text and missing names leave the default.
+        values: by name of an argument; empty text and missing names leave the default.
+        arguments: those there are.
 
     Raises:
         InputError: a value that can't be used.
     """
     changes: dict[str, Any] = {}
-    for argument in ARGUMENTS:
+    for argument in arguments:
         text = values.get(argument.name, "")
         if argument.field and text:
             changes[argument.field] = _value(argument, text)
     overrides = replace(Overrides(), **changes)
     return process_plan(resolve_station(values.get("station") or None, overrides), overrides)
+
+
+def rig_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
+    """The plan of a station of hardware, or of one host's part of it.
+
+    Args:
+        values: by name of RIG_ARGUMENTS.
+
+    Raises:
+        InputError: a value that can't be used, or the station is not one of hardware.
+    """
+    file = values.get("station", "")
+    if not file:
+        raise InputError("station '', allowed is a station file with modules on a CAN bus")
+    plan = plan_from_text(values, RIG_ARGUMENTS)
+    if plan.station.can.stand_ins:
+        raise InputError(f"{file}: key can.stand_ins is true, allowed on a rig is false; ./v2g up runs stand-ins")
+    simulated = [module.id for module in plan.station.modules if module.backend != "can"]
+    if simulated:
+        raise InputError(f"{file}: module {simulated[0]} has backend sim, allowed on a rig is can; "
+                         "station.launch.py runs simulated ones")
+    return plan
 
 
 def module_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
@@ -156,5 +201,4 @@ def _value(argument: LaunchArgument, text: str) -> object:
     try:
         return argument.kind(text)
     except ValueError as error:
-        kind = "a whole number" if argument.kind is int else "a number"
-        raise InputError(f"{argument.name} {text!r}, allowed is {kind}") from error
+        raise InputError(f"{argument.name} {text!r}, allowed is {KIND_WORDS[argument.kind]}") from error
