@@ -1,4 +1,4 @@
-"""Opens python-can's buses as the station file says, and turns their messages into frames and back."""
+"""Opens python-can's buses as the station file says."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import can
-from can.interfaces.socketcan import SocketcanBus
 from can.typechecking import CanFilters
 
 from v2g_nodes.canbus.multicast import LoopbackMulticastBus
 from v2g_nodes.canbus.settings import MULTICAST, CanSettings
-from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
 RATE_SET_ELSEWHERE = ("socketcan", "virtual")  # SocketCAN: `ip link set can0 type can bitrate ...`
-LOST_ARBITRATION, BUS_OFF, RESTARTED = 0x2, 0x40, 0x100  # error classes of linux/can/error.h
 Filter = tuple[int, int]  # identifier, mask: wanted when the identifiers agree in the bits of the mask
 
 
@@ -53,45 +50,3 @@ def open_bus(settings: CanSettings, channel: str, filters: Sequence[Filter] = ()
         ) from error
     except (ValueError, TypeError) as error:  # how python-can's buses refuse arguments
         raise InputError(f"can.options is {options!r} with can.interface {settings.interface!r}: {error}") from error
-
-
-def message_of(frame: WireFrame) -> can.Message:
-    """What python-can sends for a frame."""
-    return can.Message(
-        arbitration_id=frame.identifier,
-        data=frame.payload,
-        dlc=len(frame.payload),
-        is_extended_id=True,
-        is_fd=True,
-        bitrate_switch=True,
-        check=False,
-    )
-
-
-def frame_of(message: can.Message, received_ns: int) -> WireFrame | None:
-    """Frame of a message that came in; None for one that can't be of the EK3 bus."""
-    if message.is_error_frame or message.is_remote_frame or not message.is_extended_id:
-        return None
-    return WireFrame(message.arbitration_id, bytes(message.data), received_ns)
-
-
-def read_message(bus: can.BusABC) -> can.Message | None:
-    """Next message that waits, without waiting for one.
-
-    Raises:
-        can.CanError: the bus can't be read.
-        OSError: likewise.
-    """
-    return bus.recv(timeout=0)
-
-
-def is_bus_fault(bus: can.BusABC, message: can.Message) -> bool:
-    """Whether an error frame tells of a fault; SocketCAN also reports lost arbitration and restarts this way."""
-    return not isinstance(bus, SocketcanBus) or bool(message.arbitration_id & ~(LOST_ARBITRATION | RESTARTED))
-
-
-def is_bus_off(bus: can.BusABC, message: can.Message) -> bool:
-    """Whether, with this error frame, the controller has left the bus."""
-    if isinstance(bus, SocketcanBus) and message.arbitration_id & BUS_OFF:
-        return True
-    return bus.state is can.BusState.ERROR

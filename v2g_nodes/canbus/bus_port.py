@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 import can
 
-from v2g_nodes.canbus.bus import Filter, frame_of, is_bus_fault, is_bus_off, message_of, open_bus, read_message
+from v2g_nodes.canbus.bus import Filter, open_bus
+from v2g_nodes.canbus.frame_io import read, write
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
 FIRST_BACKOFF_NS, LONGEST_BACKOFF_NS = 50_000_000, 1_000_000_000
+PATIENCE_NS = 50_000_000  # with a bus that takes no frames
 MOST_AT_ONCE = 256  # frames of one reading: a flood must not keep the thread from sending
 GONE = (errno.ENODEV, errno.ENXIO, errno.ENETDOWN, errno.EBADF)
 BUFFER_FULL = (errno.ENOBUFS, errno.EAGAIN, None)  # python-can gives no number for a socket that is not writable
@@ -49,8 +51,9 @@ class BusPort:
         self._opened_ns = self._due_ns = 0
         self._backoff_ns = FIRST_BACKOFF_NS
         self._broken = False
+        self._fails_since_ns: int | None = None
         self.text = "not open yet"
-        self.error_frames = self.failed_sends = self.opened = 0
+        self.error_frames = self.foreign = self.failed_sends = self.opened = 0
 
     @property
     def is_open(self) -> bool:
@@ -95,7 +98,8 @@ class BusPort:
 
     def detach(self, now_ns: int) -> can.BusABC | None:
         """Use the bus no more; it is the caller's to shut down."""
-        bus, self._bus, self._peeked = self._bus, None, None
+        bus, self._bus, self._peeked, self._fails_since_ns = self._bus, None, None, None
+        self.text = self.text or "closed"
         if self._broken:
             self._broken = False
             if now_ns - self._opened_ns > LONGEST_BACKOFF_NS:
@@ -127,39 +131,33 @@ class BusPort:
             self.fail(f"can't read: {_said(error)}")
 
     def read(self, now_ns: int) -> list[WireFrame]:
-        """Everything that waits, up to a limit; counts error frames.
+        """Everything that waits, up to a limit; counts what is no frame of ours.
 
         Args:
             now_ns: steady time [ns].
         """
-        frames: list[WireFrame] = []
         if not self.is_open or self._bus is None:
-            return frames
+            return []
+        first, self._peeked = self._peeked, None
         try:
-            for _ in range(MOST_AT_ONCE):
-                message = self._peeked or read_message(self._bus)
-                self._peeked = None
-                if message is None:
-                    break
-                frame = frame_of(message, now_ns)
-                if frame is not None:
-                    frames.append(frame)
-                elif message.is_error_frame:
-                    self._hear_error(message)
+            reading = read(self._bus, MOST_AT_ONCE, now_ns, first)
         except Exception as error:  # noqa: BLE001 - as in `open`
             self.fail(f"can't read: {_said(error)}")
-        if frames and not self._broken:
+            return []
+        self.error_frames += reading.error_frames
+        self.foreign += reading.foreign
+        if reading.bus_off:
+            self.fail("bus-off")
+        elif reading.frames and self._fails_since_ns is None:
             self.text = ""
-        return frames
+        return reading.frames
 
-    def _hear_error(self, message: can.Message) -> None:
-        if self._bus is not None and is_bus_fault(self._bus, message):
-            self.error_frames += 1
-            if is_bus_off(self._bus, message):
-                self.fail("bus-off")
-
-    def send(self, frame: WireFrame) -> bool:
+    def send(self, frame: WireFrame, now_ns: int) -> bool:
         """Give a frame to the bus; never waits.
+
+        Args:
+            frame: to be sent.
+            now_ns: steady time [ns].
 
         Returns:
             Whether the bus took it.
@@ -167,16 +165,26 @@ class BusPort:
         if not self.is_open or self._bus is None:
             return False
         try:
-            self._bus.send(message_of(frame), timeout=0)
+            write(self._bus, frame)
         except Exception as error:  # noqa: BLE001 - as in `open`
             self.failed_sends += 1
-            number = getattr(error, "error_code", None) or getattr(error, "errno", None)
-            self.text = f"can't send: {_said(error)}"
-            if number in GONE or (number not in BUFFER_FULL and self._bus.state is can.BusState.ERROR):
-                self._broken = True
+            self._judge(error, now_ns)
             return False
+        self._fails_since_ns = None
         self.text = ""
         return True
+
+    def _judge(self, error: Exception, now_ns: int) -> None:
+        """A buffer that is full for a moment is no fault, and one that stays full empties when the cable is back."""
+        if self._fails_since_ns is None:
+            self._fails_since_ns = now_ns
+        lasts = now_ns - self._fails_since_ns > PATIENCE_NS
+        number = getattr(error, "error_code", None) or getattr(error, "errno", None)
+        is_full = number in BUFFER_FULL or isinstance(error, can.CanTimeoutError)
+        if lasts or not is_full:
+            self.text = f"can't send: {_said(error)}"
+        if number in GONE or (lasts and not is_full):
+            self._broken = True
 
     def fail(self, text: str) -> None:
         """This bus is of no use as it is: to be closed and opened again."""

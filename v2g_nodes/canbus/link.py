@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple
+
+import can
 
 from v2g_nodes.canbus.bus import Filter, open_bus
 from v2g_nodes.canbus.bus_port import BusPort, Opener
+from v2g_nodes.canbus.link_state import LinkState
 from v2g_nodes.canbus.send_queue import SendQueue
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.takeover import Takeover
+from v2g_nodes.canbus.waiter import Waiter
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
+
+__all__ = ["NAMES", "Link", "LinkState"]
 
 NAMES = ("A", "B")
 HEARTBEAT_CODE = 0x33  # low byte of the identifier, ek3.dbc; sent on both buses
 LONGEST_WAIT_S = 0.1  # of the thread, when nothing happens
-POLL_S = 0.005  # where a bus has no file descriptor
 RETRY_S = 0.001  # while frames wait: some ten frames of 64 B at 1/5 Mbit/s
-ERROR_EVENTS = select.POLLERR | select.POLLHUP | select.POLLNVAL
-
-
-class LinkState(NamedTuple):
-    """How the link is.
-
-    Args:
-        up: whether the active bus works as far as can be told.
-        active: "A" or "B": the bus that is spoken on.
-        sent: frames a bus took.
-        received: frames handed on.
-        dropped: frames that were never sent: too old or least urgent in a full queue.
-        replaced: frames that were never sent because a newer one of the same identifier came.
-        errors: error frames heard, sends refused and callbacks that raised.
-        reconnects: times a bus was opened again.
-        takeovers: times the active bus changed.
-        text: why it is not up; empty when it is.
-    """
-
-    up: bool
-    active: str
-    sent: int
-    received: int
-    dropped: int
-    replaced: int
-    errors: int
-    reconnects: int
-    takeovers: int
-    text: str
 
 
 class Link:
@@ -87,12 +60,13 @@ class Link:
         self._takeover = Takeover(len(self._ports))
         self._queue = SendQueue()
         self._lock = threading.Lock()  # guards sending: ports' buses, queue, takeover
-        self._thread = threading.Thread(target=self._run, name=f"can link {name}".strip(), daemon=True)
+        self._name = f"can link {name}".strip()
+        self._thread: threading.Thread | None = None
         self._closing = False
         self._sent = self._received = self._raised = 0
         self._own: set[int] = set()  # identifiers this link has sent
         self._heartbeats: dict[int, tuple[int, bytes]] = {}  # last of each sender: bus, payload
-        self._wake_read, self._wake_write = -1, -1
+        self._waiter: Waiter | None = None  # while the thread lives
 
     def start(self) -> None:
         """Open the bus and begin; a bus that can't be opened now is tried again and again.
@@ -101,26 +75,27 @@ class Link:
             InputError: the settings can never work.
         """
         now_ns = self._clock()
-        for port in self._ports:
-            bus = port.open(now_ns)
-            if bus is not None:
-                port.attach(bus, now_ns)
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            for port in self._ports:
+                bus = port.open(now_ns)
+                if bus is not None:
+                    port.attach(bus, now_ns)
+        except InputError:
+            for port in self._ports:
+                _shut_down(port.detach(now_ns))
+            raise
+        self._waiter = Waiter()
+        self._waiter.watch(self._ports)
+        self._thread = threading.Thread(target=self._run, args=[self._waiter], name=self._name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop and close the bus; frames that wait are dropped."""
         with self._lock:
             self._closing = True
-        if self._wake_write < 0:
-            return
-        self._wake()
-        if threading.current_thread() is not self._thread:
+            self._wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
-        with self._lock:
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_read = self._wake_write = -1
 
     def __enter__(self) -> Link:
         self.start()
@@ -145,6 +120,7 @@ class Link:
             errors=self._raised + sum(port.error_frames + port.failed_sends for port in self._ports),
             reconnects=sum(max(port.opened - 1, 0) for port in self._ports),
             takeovers=self._takeover.takeovers,
+            foreign=sum(port.foreign for port in self._ports),
             text=active.text,
         )
 
@@ -179,24 +155,23 @@ class Link:
         with self._lock:
             self._takeover.use(names.index(name), self._clock())
 
-    def _wake(self) -> None:
-        if self._wake_write >= 0:
-            with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
-                os.write(self._wake_write, b"\0")
-
     # With the lock held.
 
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            self._waiter.wake()
+
     def _transmit(self, frame: WireFrame) -> bool:
-        active = self._takeover.active
+        active, now_ns = self._takeover.active, self._clock()
         if len(self._ports) == 2:
             self._own.add(frame.identifier)
             if frame.identifier & 0xFF == HEARTBEAT_CODE:
-                self._ports[1 - active].send(frame)
-        if self._ports[active].send(frame):
+                self._ports[1 - active].send(frame, now_ns)
+        if self._ports[active].send(frame, now_ns):
             self._takeover.sent(active)
             self._sent += 1
             return True
-        self._takeover.failed_send(active, self._clock())
+        self._takeover.failed_send(active, now_ns)
         return False
 
     def _flush(self, now_ns: int) -> None:
@@ -205,39 +180,22 @@ class Link:
 
     # In the link's thread.
 
-    def _run(self) -> None:
+    def _run(self, waiter: Waiter) -> None:
         try:
             while not self._closing:
-                self._wait()
-                now_ns = self._clock()
-                frames = self._read(now_ns)
+                waiter.wait(RETRY_S if len(self._queue) else LONGEST_WAIT_S)
+                frames = self._read(self._clock())
                 if frames:
                     self._hand_on(frames)
-                self._keep(self._clock())
+                if self._keep(self._clock()):
+                    waiter.watch(self._ports)
         finally:
             with self._lock:
+                self._waiter = None
+                waiter.close()
                 buses = [port.detach(self._clock()) for port in self._ports]
             for bus in buses:
-                if bus is not None:
-                    bus.shutdown()
-
-    def _wait(self) -> None:
-        open_ports = [port for port in self._ports if port.is_open]
-        by_number = {number: port for port in open_ports if (number := port.fileno()) is not None}
-        blind = [port for port in open_ports if port not in by_number.values()]
-        timeout_s = RETRY_S if len(self._queue) else LONGEST_WAIT_S
-        for port in blind:
-            port.wait(min(timeout_s, POLL_S))
-            timeout_s = 0.0
-        poll = select.poll()
-        for number in (self._wake_read, *by_number):
-            poll.register(number, select.POLLIN)
-        for number, events in poll.poll(timeout_s * 1e3):
-            if number == self._wake_read:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake_read, 4096)
-            elif events & ERROR_EVENTS and not events & select.POLLIN:
-                by_number[number].fail("adapter gone")
+                _shut_down(bus)
 
     def _read(self, now_ns: int) -> list[WireFrame]:
         frames: list[WireFrame] = []
@@ -269,30 +227,50 @@ class Link:
             self._on_frames(frames)
         except Exception as error:  # noqa: BLE001 - the link outlives its listener's faults
             self._raised += 1
-            self._on_fault(f"a frame could not be handled: {error!r}")
+            self._tell(f"a frame could not be handled: {error!r}")
 
-    def _keep(self, now_ns: int) -> None:
-        """Close what is broken, open what is due, change buses, send what waits; tell of changes."""
+    def _keep(self, now_ns: int) -> bool:
+        """Close what is broken, open what is due, change buses, send what waits; tell of changes.
+
+        Returns:
+            Whether a bus was closed or opened.
+        """
+        reopened = False
         for port in self._ports:
-            if port.is_broken:
-                with self._lock:
-                    lost = port.detach(now_ns)
-                if lost is not None:
-                    with contextlib.suppress(Exception):
-                        lost.shutdown()
-            elif port.is_due(now_ns):
-                bus = None
-                with contextlib.suppress(InputError):  # it could be opened once; the port says why not now
-                    bus = port.open(now_ns)
-                if bus is not None:
-                    with self._lock:
-                        port.attach(bus, now_ns)
-        with self._lock:
-            changed = self._takeover.decide([port.is_open for port in self._ports], now_ns)
-            self._flush(now_ns)
-        if changed:
-            self._on_fault(f"bus {NAMES[self._takeover.active]} takes over")
+            if port.is_broken or port.is_due(now_ns):
+                self._renew(port, now_ns)
+                reopened = True
+        if reopened or len(self._ports) == 2 or len(self._queue):
+            with self._lock:
+                changed = self._takeover.decide([port.is_open for port in self._ports], now_ns)
+                self._flush(now_ns)
+            if changed:
+                self._tell(f"bus {NAMES[self._takeover.active]} takes over")
         for index, port in enumerate(self._ports):
             if port.text != self._said[index]:
                 self._said[index] = port.text
-                self._on_fault(f"bus {NAMES[index]} " + (port.text or "works again"))
+                self._tell(f"bus {NAMES[index]} " + (port.text or "works again"))
+        return reopened
+
+    def _renew(self, port: BusPort, now_ns: int) -> None:
+        if port.is_broken:
+            with self._lock:
+                lost = port.detach(now_ns)
+            _shut_down(lost)
+            return
+        bus = None
+        with contextlib.suppress(InputError):  # it could be opened once; the port says why not now
+            bus = port.open(now_ns)
+        if bus is not None:
+            with self._lock:
+                port.attach(bus, now_ns)
+
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(Exception):  # as in `_hand_on`
+            self._on_fault(text)
+
+
+def _shut_down(bus: can.BusABC | None) -> None:
+    if bus is not None:
+        with contextlib.suppress(Exception):  # it is lost anyway, and a vendor's driver may raise anything
+            bus.shutdown()

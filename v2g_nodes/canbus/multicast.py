@@ -31,6 +31,20 @@ RECEIVE_BUFFER_BYTES = 1 << 20  # some 800 frames: most of a second of a busy bu
 LONGEST_DATAGRAM_BYTES = 2048
 TIMESPEC = struct.Struct("@ll")
 ANCILLARY_BYTES = socket.CMSG_SPACE(TIMESPEC.size)
+DATA_FRAME: dict[str, Any] = {  # what python-can packs, in its order
+    "timestamp": 0.0,
+    "arbitration_id": 0,
+    "is_extended_id": True,
+    "is_remote_frame": False,
+    "is_error_frame": False,
+    "channel": None,
+    "dlc": 0,
+    "data": b"",
+    "is_fd": True,
+    "bitrate_switch": True,
+    "error_state_indicator": False,
+}
+FLAGS = [name for name, value in DATA_FRAME.items() if isinstance(value, bool)]
 HIGHEST_IDENTIFIER, MOST_PAYLOAD_BYTES = (1 << 29) - 1, 64
 
 
@@ -92,8 +106,7 @@ class LoopbackMulticastBus(can.BusABC):
             fields = _unpack(data)
             if fields is None:
                 self.malformed += 1
-                continue
-            if self._is_wanted(fields, sender[1]):
+            elif self._is_wanted(fields, sender[1]):
                 fields["timestamp"] = _arrival_s(ancillary)
                 return fields
 
@@ -108,13 +121,25 @@ class LoopbackMulticastBus(can.BusABC):
         )
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
-        """Put a frame on the bus; never waits.
+        """Put a message on the bus; never waits.
 
         Raises:
             can.CanOperationError: with the error number of the socket.
         """
+        self._write(pack_message(msg))
+
+    def write(self, identifier: int, payload: bytes) -> None:
+        """Put a CAN-FD data frame on the bus; never waits.
+
+        Raises:
+            can.CanOperationError: with the error number of the socket.
+        """
+        fields = {**DATA_FRAME, "arbitration_id": identifier, "dlc": len(payload), "data": payload}
+        self._write(msgpack.packb(fields))
+
+    def _write(self, datagram: bytes) -> None:
         try:
-            self._writer.send(pack_message(msg))
+            self._writer.send(datagram)
         except OSError as error:
             raise can.CanOperationError(f"Failed to transmit: {error.strerror}", error.errno) from error
 
@@ -172,17 +197,13 @@ def _arrival_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     return 0.0
 
 
-_FLAGS = ("is_extended_id", "is_remote_frame", "is_error_frame", "is_fd", "bitrate_switch", "error_state_indicator")
-_FIELDS = frozenset((*_FLAGS, "timestamp", "arbitration_id", "channel", "dlc", "data"))
-
-
 def _unpack(datagram: bytes) -> dict[str, Any] | None:
     """Fields of a `can.Message`; None when the datagram is no frame. Whoever can reach the group may send anything."""
     try:
         fields = msgpack.unpackb(datagram, raw=False)
     except Exception:  # noqa: BLE001 - msgpack documents no complete list for bytes that are not its own
         return None
-    if not isinstance(fields, dict) or fields.keys() != _FIELDS:
+    if not isinstance(fields, dict) or fields.keys() != DATA_FRAME.keys():
         return None
     identifier, data = fields["arbitration_id"], fields["data"]
     good = (
@@ -191,6 +212,6 @@ def _unpack(datagram: bytes) -> dict[str, Any] | None:
         and type(data) is bytes
         and len(data) <= MOST_PAYLOAD_BYTES
         and fields["dlc"] == len(data)
-        and all(type(fields[flag]) is bool for flag in _FLAGS)
+        and all(type(fields[flag]) is bool for flag in FLAGS)
     )
     return fields if good else None
