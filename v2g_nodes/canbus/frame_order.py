@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from v2g_nodes.canbus import verdict
 from v2g_nodes.core.freshness import serial_newer
 
 STAMP_BITS, SEQUENCE_BITS = 32, 16
 
 
-class FrameOrder:
-    """Time stamps and sequences of all speakers.
+class _Last(NamedTuple):
+    """The last accepted frame of an identifier."""
 
-    The pair (stamp, sequence) has to rise. Who was silent for a while may begin anew, where that is allowed.
-    """
+    stamp_ms: int
+    sequence: int
+    nonce: int
+    received_ns: int
+
+
+class FrameOrder:
+    """Time stamps and sequences of all speakers: the pair (stamp, sequence) has to rise."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._last: dict[int, _Last] = {}
 
     def place(
-        self, key: tuple[int, int], stamp_ms: int, sequence: int, now_ns: int, anew_ns: int | None
+        self, identifier: int, stamp_ms: int, sequence: int, nonce: int, now_ns: int, anew_ns: int | None
     ) -> tuple[str, int]:
         """Verdict (ok, lost, repeated or stale) and how many frames are missing before this one.
 
         A jump of more frames than milliseconds is a sender that began anew, not a loss: none sends that fast.
 
         Args:
-            key: identifier, and the nonce it was sealed with.
-            stamp_ms: of the frame, modulo 2^32 [ms].
-            sequence: of the frame, modulo 2^16.
+            identifier: of the frame.
+            stamp_ms: modulo 2^32 [ms].
+            sequence: modulo 2^16.
+            nonce: the frame was sealed with; another one begins anew.
             now_ns: receiver's steady clock [ns].
-            anew_ns: silence after which any pair but the last is taken [ns]; None = never.
+            anew_ns: silence after which a sender may begin anew with any stamp [ns]; None = never.
         """
-        last = self._last.get(key)
-        missing = 0
-        if last is not None:
-            last_stamp_ms, last_sequence, last_ns = last
-            if sequence == last_sequence:
+        last, missing = self._last.get(identifier), 0
+        if last is not None and last.nonce == nonce:
+            if sequence == last.sequence:
                 return verdict.REPEATED, 0
-            newer = serial_newer(stamp_ms, last_stamp_ms, STAMP_BITS) or (
-                stamp_ms == last_stamp_ms and serial_newer(sequence, last_sequence, SEQUENCE_BITS)
-            )
-            if not newer and (anew_ns is None or now_ns - last_ns < anew_ns):
+            if not _newer(stamp_ms, sequence, last) and (anew_ns is None or now_ns - last.received_ns < anew_ns):
                 return verdict.STALE, 0
-            missing = (sequence - last_sequence - 1) % (1 << SEQUENCE_BITS)
-            if missing > (stamp_ms - last_stamp_ms) % (1 << STAMP_BITS):
+            missing = (sequence - last.sequence - 1) % (1 << SEQUENCE_BITS)
+            if missing > (stamp_ms - last.stamp_ms) % (1 << STAMP_BITS):
                 missing = 0
-        self._last[key] = (stamp_ms, sequence, now_ns)
+        self._last[identifier] = _Last(stamp_ms, sequence, nonce, now_ns)
         return verdict.LOST if missing else verdict.OK, missing
+
+
+def _newer(stamp_ms: int, sequence: int, last: _Last) -> bool:
+    if stamp_ms == last.stamp_ms:
+        return serial_newer(sequence, last.sequence, SEQUENCE_BITS)
+    return serial_newer(stamp_ms, last.stamp_ms, STAMP_BITS)

@@ -5,6 +5,7 @@ Counts are for people and diagnostics; nothing is decided from them. The source 
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,7 +26,7 @@ class FrameLine(NamedTuple):
 
     Args:
         name: of the message; `?` for all that is no message.
-        source: slot of the sender; -1 for all that is no message.
+        source: slot of the sender, as it says.
         frames: accepted.
         rate_hz: of the accepted ones, over the last full second.
         age_s: since the last accepted one [s]; infinite before the first.
@@ -58,6 +59,18 @@ class _Stream:
         self.refused: Counter[str] = Counter()
         self.window_ns, self.window_frames, self.window_before = now_ns, 0, 0
 
+    def take(self, word: str, now_ns: int, lost: int) -> None:
+        """Count one frame."""
+        self.verdict = word
+        self.lost += lost
+        if word not in verdict.ACCEPTED:
+            self.refused[word] += 1
+            return
+        self.roll(now_ns)
+        self.frames += 1
+        self.window_frames += 1
+        self.last_ns = now_ns
+
     def roll(self, now_ns: int) -> None:
         """Begin a new rate window when this one is full."""
         passed = (now_ns - self.window_ns) // RATE_WINDOW_NS
@@ -89,6 +102,7 @@ class FrameWatch:
         self._codec = codec or Codec.load()
         self._streams: dict[tuple[str, int], _Stream] = {}
         self._news: dict[tuple[str, int], _News] = {}
+        self._lock = threading.Lock()  # frames come in one thread, people ask in another
         self.frames = 0
         self.lost = 0
         self.refused: Counter[str] = Counter()
@@ -104,44 +118,41 @@ class FrameWatch:
             detail: more about a refusal, for people.
         """
         spec = None if word == verdict.UNKNOWN else self._codec.by_code(identifier & 255)
-        name, source = (spec.name, identifier >> 16 & 255) if spec else (UNKNOWN_NAME, -1)
-        stream = self._streams.get((name, source))
-        if stream is None:
-            stream = self._streams[name, source] = _Stream(now_ns)
-        stream.verdict = word
-        stream.lost += lost
-        self.lost += lost
-        if word in verdict.ACCEPTED:
-            stream.roll(now_ns)
-            stream.frames += 1
-            stream.window_frames += 1
-            stream.last_ns = now_ns
-            self.frames += 1
-        else:
-            stream.refused[word] += 1
-            self.refused[word] += 1
-        if word != verdict.OK:
-            news = self._news.setdefault((word, source), _News())
-            news.count += lost or 1
-            news.name, news.detail = name, detail
+        name, source = spec.name if spec else UNKNOWN_NAME, identifier >> 16 & 255
+        with self._lock:
+            stream = self._streams.get((name, source))
+            if stream is None:
+                stream = self._streams[name, source] = _Stream(now_ns)
+            stream.take(word, now_ns, lost)
+            self.lost += lost
+            if word in verdict.ACCEPTED:
+                self.frames += 1
+            else:
+                self.refused[word] += 1
+            if word != verdict.OK:
+                news = self._news.setdefault((word, source), _News())
+                news.count += lost or 1
+                news.name, news.detail = name, detail
 
     def lines(self, now_ns: int) -> list[FrameLine]:
         """All streams, by message and sender."""
-        return [self._line(name, source, stream, now_ns) for (name, source), stream in sorted(self._streams.items())]
+        with self._lock:
+            return [self._line(*key, self._streams[key], now_ns) for key in sorted(self._streams)]
 
     def news(self, now_ns: int) -> list[str]:
         """Lines for the log: the first of each verdict and sender at once, then at most one per 5 s, with the count."""
-        due = [
-            (key, news)
-            for key, news in self._news.items()
-            if news.count and (news.told_ns is None or now_ns - news.told_ns >= NEWS_PAUSE_NS)
-        ]
-        lines = [_headline(word, source, news) for (word, source), news in due[:NEWS_LINES_MAX]]
-        if len(due) > NEWS_LINES_MAX:
+        with self._lock:
+            due = [
+                (key, news)
+                for key, news in self._news.items()
+                if news.count and (news.told_ns is None or now_ns - news.told_ns >= NEWS_PAUSE_NS)
+            ]
+            lines = [_headline(word, source, news) for (word, source), news in due[:NEWS_LINES_MAX]]
             others = due[NEWS_LINES_MAX:]
-            lines.append(f"and {sum(news.count for _, news in others)} more frames of {len(others)} other kinds")
-        for _, news in due:
-            news.count, news.told_ns = 0, now_ns
+            if others:
+                lines.append(f"and {sum(news.count for _, news in others)} more frames of {len(others)} other kinds")
+            for _, news in due:
+                news.count, news.told_ns = 0, now_ns
         return lines
 
     def _line(self, name: str, source: int, stream: _Stream, now_ns: int) -> FrameLine:
@@ -162,7 +173,7 @@ class FrameWatch:
 
 
 def _headline(word: str, source: int, news: _News) -> str:
-    who = slot_name(source) if source >= 0 else "someone"
+    who = slot_name(source)
     if word == verdict.VERSION:
         return f"{who} {news.detail}: {news.count} frames not read"
     about = f" ({news.detail})" if news.detail else ""

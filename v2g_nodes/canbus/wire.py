@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import count
 from typing import NamedTuple
 
 from v2g_nodes.canbus import verdict
 from v2g_nodes.canbus.codec import Codec, SignalError
 from v2g_nodes.canbus.frame_order import FrameOrder
 from v2g_nodes.canbus.frame_watch import FrameWatch
-from v2g_nodes.canbus.identifier import BROADCAST, IDENTIFIER_MAX, MODULES_MAX, Identifier
+from v2g_nodes.canbus.identifier import BROADCAST, MODULES_MAX, Identifier
 from v2g_nodes.canbus.message_spec import HEADER_BYTES, TRAILER_BYTES, MessageSpec
 from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.wire_frame import WireFrame
@@ -20,7 +21,7 @@ FLAG_KEYED = 1
 STAMP_MODULO, SEQUENCE_MODULO = 1 << 32, 1 << 16
 CLOCK_WINDOW_MS = 2000  # how far a keyed frame's stamp may be from the receiver's clock
 ANEW_NS = 1_000_000_000  # without keys: silence after which a sender may begin anew
-HEARTBEAT_ANEW_NS = 3_000_000_000  # three cycles: a device that restarted without a clock is believed again
+HEARTBEAT_ANEW_NS = 300_000_000  # three cycles: then a device that restarted without a clock is believed
 HEARTBEAT = "HEARTBEAT"
 _HEADER = struct.Struct("<BIHB")  # version, stamp, sequence, flags
 
@@ -50,7 +51,7 @@ class Received(NamedTuple):
 
 
 class Speaker:
-    """Makes frames.
+    """Makes frames; several threads may use it, each for messages of its own.
 
     Args:
         slot: own slot.
@@ -67,7 +68,7 @@ class Speaker:
         self._clock_ms = clock_ms
         self._codec = codec or Codec.load()
         self._flags = FLAG_KEYED if protection.keyed else 0
-        self._sequences: dict[int, int] = {}
+        self._sequences: dict[int, Iterator[int]] = {}
 
     def say(
         self,
@@ -94,9 +95,10 @@ class Speaker:
         identifier = Identifier(
             spec.priority, spec.kind, self.slot if source is None else source, destination, spec.code
         ).pack()
-        # begins at random, so that the first frame after a restart is not taken for the last one before
-        sequence = self._sequences.get(identifier, random.getrandbits(16))
-        self._sequences[identifier] = (sequence + 1) % SEQUENCE_MODULO
+        sequences = self._sequences.get(identifier)
+        if sequences is None:  # begins at random, so that the first frame after a restart does not repeat the last one
+            sequences = self._sequences.setdefault(identifier, count(random.getrandbits(16)))
+        sequence = next(sequences) % SEQUENCE_MODULO
         header = _HEADER.pack(self._codec.version, self._clock_ms() % STAMP_MODULO, sequence, self._flags)
         return WireFrame(identifier, self._protection.seal(identifier, header + data, nonce))
 
@@ -109,7 +111,7 @@ class Listener:
         watch: counts what came of them.
         clock_ms: Unix time [ms]; None = has no clock and takes it from unicast frames, whose nonce proves them fresh.
             Until the first one it accepts no broadcast, if there is a key.
-        nonce: own life, with which unicast frames to own slots are sealed; 0 for all but devices.
+        nonce: own life, with which unicast frames to own slots are sealed; 0 for all but devices. May be changed later.
         codec: of the wire contract; None = the one of ek3.dbc.
         slots: own slots; frames to others are refused. None = hears everything, as tools do.
     """
@@ -126,13 +128,14 @@ class Listener:
         self._protection = protection
         self._watch = watch
         self._clock_ms = clock_ms
-        self._nonce = nonce
+        self.nonce = nonce
         self._codec = codec or Codec.load()
         self._slots = slots
         self._flags = FLAG_KEYED if protection.keyed else 0
         self._order = FrameOrder()
         self._clock_lead_ms: int | None = None  # of a clock taken from frames, over the steady clock
         self.lives: dict[int, int] = {}  # of each device that was heard, by slot
+        self.verdict, self.detail = "", ""  # on the last frame, in a word and in more
 
     def hear(self, frame: WireFrame, now_ns: int) -> Received | None:
         """The signals of a frame, or None if it is refused.
@@ -141,8 +144,8 @@ class Listener:
             frame: as received.
             now_ns: steady clock [ns].
         """
-        word, detail, lost, received = self._judge(frame, now_ns)
-        self._watch.note(frame.identifier, word, now_ns, lost, detail)
+        self.verdict, self.detail, lost, received = self._judge(frame, now_ns)
+        self._watch.note(frame.identifier, self.verdict, now_ns, lost, self.detail)
         return received
 
     def time_ms(self, now_ns: int) -> int | None:
@@ -152,15 +155,10 @@ class Listener:
         return None if self._clock_lead_ms is None else (now_ns // 1_000_000 + self._clock_lead_ms) % STAMP_MODULO
 
     def _judge(self, frame: WireFrame, now_ns: int) -> tuple[str, str, int, Received | None]:
+        """Verdict, more words about it, how many frames are missing before this one, and its signals."""
         bits, payload = frame.identifier, frame.payload
-        spec = self._codec.by_code(bits & 255) if 0 <= bits <= IDENTIFIER_MAX else None
-        if spec is None or (bits >> 26, bits >> 24 & 3) != (spec.priority, spec.kind):
-            return verdict.UNKNOWN, "", 0, None
-        destination = bits >> 8 & 255
-        if self._slots is not None and destination != BROADCAST and destination not in self._slots:
-            return verdict.DESTINATION, "", 0, None
-        word, detail = self._check(spec, bits, payload)
-        if word != verdict.OK:
+        spec, word, detail = self._check(bits, payload)
+        if spec is None:
             return word, detail, 0, None
         _, stamp_ms, sequence, _ = _HEADER.unpack_from(payload)
         word, missing = self._place(spec, bits, stamp_ms, sequence, now_ns)
@@ -173,45 +171,53 @@ class Listener:
         source = bits >> 16 & 255
         if spec.name == HEARTBEAT and 1 <= source <= MODULES_MAX:
             self.lives[source] = int(signals["life"])
-        return word, "", missing, Received(spec.name, source, destination, sequence, stamp_ms, signals, now_ns, missing)
+        destination = bits >> 8 & 255
+        received = Received(spec.name, source, destination, sequence, stamp_ms, signals, now_ns, missing)
+        return word, "", missing, received
 
-    def _check(self, spec: MessageSpec, bits: int, payload: bytes) -> tuple[str, str]:
-        """Verdict on the payload as it is, and more words about it."""
+    def _check(self, bits: int, payload: bytes) -> tuple[MessageSpec | None, str, str]:
+        """The message, if the frame is whole, genuine and for us; else None, the verdict and more words about it."""
         if not payload:
-            return verdict.LENGTH, "empty"
+            return None, verdict.LENGTH, "empty"
         if payload[0] != self._codec.version:  # before all else: another version may look different
-            return verdict.VERSION, f"speaks version {payload[0]}, this is {self._codec.version}"
+            return None, verdict.VERSION, f"speaks version {payload[0]}, this is {self._codec.version}"
+        spec = self._codec.by_code(bits & 255)
+        if spec is None or bits >> 24 != spec.priority << 2 | spec.kind:
+            return None, verdict.UNKNOWN, ""
+        destination = bits >> 8 & 255
+        if self._slots is not None and destination != BROADCAST and destination not in self._slots:
+            return None, verdict.DESTINATION, ""
         if len(payload) != spec.length:
-            return verdict.LENGTH, f"{len(payload)} B, {spec.name} has {spec.length} B"
+            return None, verdict.LENGTH, f"{len(payload)} B instead of {spec.length} B"
         if payload[HEADER_BYTES - 1] != self._flags:
-            return verdict.CHECK, "not keyed" if self._flags else "flags are for keyed frames, here is no key"
+            return None, verdict.CHECK, "no keyed frame" if self._flags else "keyed or of unknown flags, here is no key"
         if not self._protection.genuine(bits, payload, self._nonce_of(bits)):
-            return verdict.CHECK, ""
-        return verdict.OK, ""
+            return None, verdict.CHECK, ""
+        return spec, verdict.OK, ""
 
     def _nonce_of(self, bits: int) -> int:
         """Nonce that a frame was sealed with, if it is fresh."""
         destination = bits >> 8 & 255
         if self._slots is not None and destination in self._slots:
-            return self._nonce
+            return self.nonce
         return self.lives.get(destination, 0)
 
     def _place(self, spec: MessageSpec, bits: int, stamp_ms: int, sequence: int, now_ns: int) -> tuple[str, int]:
         """Verdict on the frame's time, and how many frames are missing before it."""
         if not self._protection.keyed:
-            return self._order.place((bits, 0), stamp_ms, sequence, now_ns, ANEW_NS)
+            return self._order.place(bits, stamp_ms, sequence, 0, now_ns, ANEW_NS)
         nonce = self._nonce_of(bits)
         if nonce:
-            placed = self._order.place((bits, nonce), stamp_ms, sequence, now_ns, None)
+            placed = self._order.place(bits, stamp_ms, sequence, nonce, now_ns, None)
             if self._clock_ms is None and placed[0] in verdict.ACCEPTED:
                 self._clock_lead_ms = stamp_ms - now_ns // 1_000_000
             return placed
         if spec.name == HEARTBEAT:  # grants nothing, and a device without a clock has to be heard to get one
-            return self._order.place((bits, 0), stamp_ms, sequence, now_ns, HEARTBEAT_ANEW_NS)
+            return self._order.place(bits, stamp_ms, sequence, 0, now_ns, HEARTBEAT_ANEW_NS)
         time_ms = self.time_ms(now_ns)
         if time_ms is None or not -CLOCK_WINDOW_MS <= _ahead_ms(stamp_ms, time_ms) <= CLOCK_WINDOW_MS:
             return verdict.STALE, 0
-        return self._order.place((bits, 0), stamp_ms, sequence, now_ns, None)
+        return self._order.place(bits, stamp_ms, sequence, 0, now_ns, None)
 
 
 def _ahead_ms(stamp_ms: int, time_ms: int) -> int:
