@@ -13,7 +13,6 @@ from v2g_nodes.bringup_parameters import (
     Parameter,
     Parameters,
     can_bridge_parameters,
-    can_parameters,
     cost_parameters,
     droop_gain_kw_per_hz,
     droop_parameters,
@@ -171,11 +170,11 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
                          {**optimizer_parameters(station, module, exchange), **run}),)
 
     def stand_in(module: Module) -> NodeSpec:
-        parameters = {**module_parameters(station, module, options, checked), **can_parameters(station), **run}
+        parameters = {**module_parameters(station, module, options, checked), **run}
         return NodeSpec(STAND_IN, STAND_IN, module_namespace(module.id), parameters)
 
     leads = options.host in (None, *station_hosts(station)[:1])
-    before, after = _station_processes(station, modules, run, leads)
+    before, after = _station_processes(station, modules, run, options, leads)
     groups = _groups(station, modules, len(before) + len(after))
     processes = [ProcessSpec(f"ek3_{module.id:02d}_hardware", STATION_COLOR, 0, (stand_in(module),))
                  for module in modules if module.backend == "can" and station.can.stand_ins]
@@ -196,7 +195,7 @@ def _modules_here(station: Station, host: str | None) -> list[Module]:
 
 
 def _station_processes(
-    station: Station, modules: Sequence[Module], run: Parameters, leads: bool
+    station: Station, modules: Sequence[Module], run: Parameters, options: Overrides, leads: bool
 ) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
     """Station nodes that start before the modules, and after them (the signal sets everything going: last).
 
@@ -204,6 +203,7 @@ def _station_processes(
         station: the station.
         modules: that run here.
         run: parameters of every node.
+        options: of the run.
         leads: signal and plan are made here, not on another host.
     """
 
@@ -215,7 +215,7 @@ def _station_processes(
     monitor = {**station_monitor_parameters(station, modules), "links": links}
     before.append(alone("station_monitor", monitor, OBSERVER_NICE))
     if is_on_bus(station):
-        before.append(alone(BRIDGE, can_bridge_parameters(station, modules)))
+        before.append(alone(BRIDGE, can_bridge_parameters(station, modules, options)))
     after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
              alone("grid_signal", grid_signal_parameters(station))]
     return before, after if leads else []

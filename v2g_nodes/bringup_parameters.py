@@ -93,12 +93,13 @@ def limit_parameters(station: Station, module: Module) -> Parameters:
             "signal_hold_s": station.timeouts.signal_hold_s}
 
 
-def can_parameters(station: Station) -> Parameters:
+def can_parameters(station: Station, overrides: Overrides) -> Parameters:
     """The bus, under the names of canbus/settings.py CanSettings."""
     can = station.can
     return {"can_interface": can.interface, "can_channel": can.channel, "can_backup_channel": can.backup_channel or "",
             "can_port": can.port, "can_bitrate": can.bitrate, "can_data_bitrate": can.data_bitrate,
-            "can_options": json.dumps(can.options), "can_key_file": can.key_file or ""}
+            "can_options": json.dumps(can.options), "can_key_file": can.key_file or "",
+            "can_dry_run": overrides.dry_run}
 
 
 def module_parameters(station: Station, module: Module, overrides: Overrides, inputs: Inputs) -> Parameters:
@@ -128,8 +129,7 @@ def module_parameters(station: Station, module: Module, overrides: Overrides, in
         "vehicle_energy_due_kwh": from_file.energy_due_kwh if from_file else 0.0,
     }
     if module.backend == "can":
-        parameters.update({**can_parameters(station), "can_setpoint_hz": station.can.setpoint_hz,
-                           "can_dry_run": overrides.dry_run})
+        parameters.update({**can_parameters(station, overrides), "can_setpoint_hz": station.can.setpoint_hz})
     sessions = inputs.sessions.get(module.id, ())
     if sessions:
         parameters.update({
@@ -226,11 +226,10 @@ def market_planner_parameters(station: Station) -> Parameters:
             "rating_kw": rating_kw(station)}
 
 
-def can_bridge_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
+def can_bridge_parameters(station: Station, modules: Sequence[Module], overrides: Overrides) -> Parameters:
     """Between the topics of these modules and the bus."""
-    return {**can_parameters(station), "module_ids": [module.id for module in modules],
-            "station_ids": sorted(module.id for module in station.modules),
-            "dispatch_silence_ms": station.dispatch.silence_ms}
+    return {**can_parameters(station, overrides), "module_ids": [module.id for module in modules],
+            "station_ids": sorted(module.id for module in station.modules)}
 
 
 def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> Parameters:

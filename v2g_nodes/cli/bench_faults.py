@@ -220,12 +220,12 @@ def with_witness(plan: ProcessPlan, overrides: Overrides) -> ProcessPlan:
         overrides: options it was made with.
     """
     station = plan.station
-    kinds = [module_type(station, module) for module in station.modules]
+    kinds = [module_type(station, module) for module in plan.modules]
     parameters: dict[str, Parameter] = {
-        "module_ids": [module.id for module in station.modules],
+        "module_ids": [module.id for module in plan.modules],
         "ratings_kw": [kind.p_max_kw for kind in kinds],
         "ramps_kw_per_s": [kind.ramp_kw_per_s for kind in kinds],
-        "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in station.modules),
+        "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in plan.modules),
         "deadband_hz": station.droop.deadband_hz,
         **run_parameters(station, overrides, plan.inputs),
     }

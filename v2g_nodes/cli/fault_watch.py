@@ -25,6 +25,7 @@ class Agreed:
         membership: fingerprint of the group.
         epoch: id of the epoch.
         lambda_eur_per_kwh: price; NaN is none.
+        power_kw: the module's own base power [kW].
         target_kw: of the station [kW].
         island_target_kw: what the module's island owes of it [kW].
         agreed_ns: steady clock of the host [ns].
@@ -35,6 +36,7 @@ class Agreed:
     membership: int
     epoch: EpochKey
     lambda_eur_per_kwh: float
+    power_kw: float
     target_kw: float
     island_target_kw: float
     agreed_ns: int
@@ -119,6 +121,11 @@ class Watch:
                 found.append(max(record.agreed_ns for record in theirs))
         return min(found, default=None)
 
+    def epochs_of_all(self) -> list[list[Agreed]]:
+        """Records of every epoch that all modules agreed in, as one group."""
+        return [[*records.values()] for records in self._table.values()
+                if set(records) == self.modules and all(r.members == self.modules for r in records.values())]
+
     def settled(self, now_ns: int) -> bool:
         """Whether all modules are in one group, one epoch and at one price, and nobody knows a later epoch."""
         records = [self.last[k] for k in self.modules if k in self.last]
@@ -166,6 +173,7 @@ def _agreed(event: Event) -> Agreed:
         membership=event["membership"],
         epoch=(first, second, third),
         lambda_eur_per_kwh=math.nan if event["lambda_eur_per_kwh"] is None else event["lambda_eur_per_kwh"],
+        power_kw=math.nan if event["power_kw"] is None else event["power_kw"],
         target_kw=event["target_kw"],
         island_target_kw=event["island_target_kw"],
         agreed_ns=event["agreed_ns"],

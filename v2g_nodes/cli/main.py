@@ -66,6 +66,7 @@ COMMANDS = (
     Command("bench dispatch", "v2g_nodes.cli.bench_dispatch:bench_dispatch", "An algorithm on a lossy network."),
     Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers."),
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
+    Command("bench domains", "v2g_nodes.cli.bench_domains:bench_domains", "Two ROS domains joined by a CAN bus alone."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),

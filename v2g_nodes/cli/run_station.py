@@ -23,9 +23,10 @@ from v2g_nodes.bringup_launch import node_environment
 from v2g_nodes.cli.folders import run_folder
 from v2g_nodes.cli.live_table import StationView
 from v2g_nodes.cli.logs import Logs
+from v2g_nodes.cli.processes import Event
 from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.cli.supervisor import Supervisor
-from v2g_nodes.cli.verdict import ordered, verdict
+from v2g_nodes.cli.verdict import BUS_KEYS, ordered, verdict
 from v2g_nodes.cli.view import PatientConsole, View
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.graph import adjacency, diameter
@@ -100,9 +101,17 @@ def run_station(options: RunOptions) -> RunResult:
             with StopSignals() as stop, view:
                 for note in plan.inputs.notes:
                     logs.say(note, "dim")
-                supervisor = Supervisor(plan, logs, stop, lambda _, event: view.show(event), view.step,
-                                        environment=environment)
+                bus: dict[str, object] = {}
+
+                def hear(_: str, event: Event) -> None:
+                    if event["event"] == "bus":
+                        bus.update({key: event.get(key) for key in BUS_KEYS})
+                    else:
+                        view.show(event)
+
+                supervisor = Supervisor(plan, logs, stop, hear, view.step, environment=environment)
                 figures, fault = _supervise(supervisor, view, overrides)
+                figures |= bus
         except KeyboardInterrupt:
             logs.say("interrupted, all processes are gone", "yellow")
             raise

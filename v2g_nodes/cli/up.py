@@ -55,6 +55,10 @@ def up(
     response: Annotated[
         str | None, typer.Option(help=f"Grid frequency: {', '.join(CHOICES['response'])}. [default: recorded]")
     ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run only this host's modules (key `host` of the station file).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send no frame to hardware on the CAN bus.")] = False,
     max_kw: Annotated[float | None, typer.Option(help="Cap on every module's power [kW], for commissioning.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the synthetic day and the default station. [default: 0]")] = None,
     report: Annotated[
@@ -64,7 +68,9 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all log lines, not only warnings.")] = False,
     json: Json = None,
 ) -> None:
-    """Run a station: every module in processes of its own, agreeing over ROS 2. Hardware is simulated.
+    """Run a station: every module in processes of its own, agreeing over ROS 2 or a CAN-FD bus.
+
+    Modules are simulated unless the station file says `backend: can`; hardware is not energised before `v2g arm`.
 
     Ends after --duration or with Ctrl-C; a second Ctrl-C ends it at once. Exit code 0 when everything was as it should
     be (`verdict` is "ok"), 1 when not, 2 for bad input.
@@ -76,7 +82,7 @@ def up(
         modules=modules, topology=topology, algorithm=algorithm, frequency_csv=frequency, prices_csv=prices,
         signal_csv=signal, sessions_csv=sessions, day=day, start=start,
         duration_s=None if duration is None else duration / speed, speed=speed, seed=seed, response=response,
-        max_kw=max_kw,
+        max_kw=max_kw, host=host, dry_run=dry_run,
     )  # fmt: skip
     folder = None if report is None else prepare_folder(report, "--report")
     result = run_station(RunOptions(station, overrides, live=not headless, verbose=verbose, keep=folder))

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from v2g_nodes.core.dispatch.methods import gap_limit
 
+#: of the CAN bridge, null without one
+BUS_KEYS = ("bridge_to_bus_ms_median", "bridge_to_bus_ms_p99", "bridge_from_bus_ms_median", "bridge_from_bus_ms_p99",
+            "bus_frames_lost", "bus_frames_refused")  # fmt: skip
 UP_KEYS = (
     "modules", "topology", "diameter", "algorithm", "duration_s", "speed", "epochs", "cold_epochs", "rounds_median",
     "rounds_max", "round_ms_median", "transport_round_ms_median", "epoch_ms_median", "epoch_ms_p99",
     "epoch_over_floor", "gap_max", "equal_split_gap_median", "balance_error_kw_max", "delivered_error_kw_p99",
     "constraint_violations", "gate_clips", "clipped_epochs", "shortfall_kw_max", "signal_to_setpoint_ms_median",
     "signal_to_setpoint_ms_p99", "droop_rate_hz", "droop_jitter_ms_p99", "droop_overruns", "bytes_per_message_max",
-    "kbps_per_module_max", "energy_kwh", "cost_eur", "restarts", "verdict",
+    "kbps_per_module_max", *BUS_KEYS, "energy_kwh", "cost_eur", "restarts", "verdict",
 )  # fmt: skip
 
 BALANCE = 1e-3  # of the rating
@@ -59,6 +62,9 @@ def _limits(figures: Mapping[str, object], rating_kw: float) -> list[str]:
         value = _number(figures, key)
         if value != 0:
             faults.append(f"{key} {'not measured' if math.isnan(value) else f'{value:g}'}, allowed 0")
+    refused = _number(figures, "bus_frames_refused")
+    if refused > 0:
+        faults.append(f"{refused:g} frames on the bus were refused, see the bridge's log")
     unjudged = _number(figures, "unjudged_epochs")
     if unjudged > 0:
         faults.append(f"{unjudged:g} epochs could not be judged, see the monitor's log")

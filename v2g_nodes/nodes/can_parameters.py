@@ -22,6 +22,7 @@ class CanParameters(RunParameters):
     can_data_bitrate: int = parameter(5_000_000, "data bit rate", "bit/s", 10_000, 8_000_000)
     can_options: str = parameter("{}", "further options of python-can's interface, as JSON")
     can_key_file: str = parameter("", "key of the bus; empty = frames carry a checksum only")
+    can_dry_run: bool = parameter(False, "no frame is sent on the bus")
 
     @property
     def can_settings(self) -> CanSettings:

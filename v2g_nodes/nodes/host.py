@@ -33,6 +33,7 @@ from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import InputError, StartupError, V2gError
 from v2g_nodes.nodes import events
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.can_bridge_node import CanBridgeNode
 from v2g_nodes.nodes.droop_node import DroopNode
 from v2g_nodes.nodes.grid_signal_node import GridSignalNode
 from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
@@ -48,6 +49,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "module": ModuleNode,
     "droop": DroopNode,
     "optimizer": OptimizerNode,
+    "can_bridge": CanBridgeNode,
     "grid_signal": GridSignalNode,
     "market_planner": MarketPlannerNode,
     "station_monitor": StationMonitorNode,
@@ -56,6 +58,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
 }
 
 PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY,
+              "can_bridge": OPTIMIZER_PRIORITY,
               "witness": OPTIMIZER_PRIORITY}  # what it misses is not measured  # fmt: skip
 
 ROLE_KEYS = {"kind": str, "name": str, "namespace": str, "parameters": dict}

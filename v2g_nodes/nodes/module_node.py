@@ -41,7 +41,6 @@ class ModuleParameters(LimitParameters, CanParameters):
 
     backend: str = parameter("sim", "sim = simulated hardware; can = EK3 on the CAN bus")
     can_setpoint_hz: float = parameter(100.0, "set-points sent on the bus at most so often", "Hz", 10.0, 200.0)
-    can_dry_run: bool = parameter(False, "no frame is sent on the bus")
     armed: bool = parameter(False, "energising is allowed; set it to arm or disarm", settable=True)
     max_kw: float = parameter(3.3, "cap for commissioning", "kW", 0.0, 100.0)
     rate_hz: float = parameter(200.0, "droop ticks per second", "Hz", 1.0, 1000.0)

@@ -109,7 +109,10 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
 
     def activate(self) -> None:
         """Listen to neighbours, own module, signal and plan."""
-        for neighbour in self._optimizer.membership.neighbours:
+        if self.p.on_bus:
+            self.listen(streams.BUS_CURVE, self._on_curve)
+            self.listen(streams.BUS_STATE, self._on_state)
+        for neighbour in () if self.p.on_bus else self._optimizer.membership.neighbours:
             space = f"/ek3_{neighbour:02d}"
             self.listen(streams.CURVE, self._on_curve, space)
             self.listen(streams.NEIGHBOR_STATE, self._on_state, space)
@@ -127,10 +130,14 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             self._send(self._optimizer.step((), (), time.monotonic_ns(), available=False))
 
     def _on_curve(self, message: Curve) -> None:
+        if message.module_id == self.p.module_id:  # the bus's echo
+            return
         for heard in self._trials.heard(message):
             self._step((convert.curve_frame(heard),), ())
 
     def _on_state(self, message: NeighborState) -> None:
+        if message.module_id == self.p.module_id:
+            return
         for heard in self._trials.heard(message):
             report = convert.state_report(heard)
             if report is not None:

@@ -16,6 +16,7 @@ class OptimizerParameters(TrialParameters):
     module_ids: tuple[int, ...] = parameter((), "all modules of the station")
     ratings_kw: tuple[float, ...] = parameter((), "their ratings, in the same order", "kW")
     edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
+    on_bus: bool = parameter(False, "neighbours are heard on the CAN bus alone, not on their own topics")
     algorithm: str = parameter("supply_curve", "how the modules agree")
     island_rule: str = parameter("majority", "who owns the target when the station falls apart")
     price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
