@@ -1,4 +1,4 @@
-"""Opens python-can's buses as the station file says."""
+"""Opens python-can's buses as the station file says, and turns their messages into frames and back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from can.typechecking import CanFilters
 
 from v2g_nodes.canbus.multicast import LoopbackMulticastBus
 from v2g_nodes.canbus.settings import MULTICAST, CanSettings
+from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
 RATE_SET_ELSEWHERE = ("socketcan", "virtual")  # SocketCAN: `ip link set can0 type can bitrate ...`
@@ -44,9 +45,34 @@ def open_bus(settings: CanSettings, channel: str, filters: Sequence[Filter] = ()
         arguments |= {"bitrate": settings.bitrate, "data_bitrate": settings.data_bitrate}
     try:
         return can.Bus(channel, settings.interface, ignore_config=True, **(arguments | options))
-    except can.CanInterfaceNotImplementedError as error:
+    except NotImplementedError as error:
         raise InputError(
             f"can.interface is {settings.interface!r}: {error}; allowed {', '.join(sorted(can.VALID_INTERFACES))}"
         ) from error
     except (ValueError, TypeError) as error:  # how python-can's buses refuse arguments
         raise InputError(f"can.options is {options!r} with can.interface {settings.interface!r}: {error}") from error
+
+
+def message_of(frame: WireFrame) -> can.Message:
+    """What python-can sends for a frame."""
+    return can.Message(
+        arbitration_id=frame.identifier,
+        data=frame.payload,
+        dlc=len(frame.payload),
+        is_extended_id=True,
+        is_fd=True,
+        bitrate_switch=True,
+        check=False,
+    )
+
+
+def frame_of(message: can.Message, received_ns: int) -> WireFrame | None:
+    """Frame of a message that came in; None for one that is no CAN-FD data frame with 29-bit identifier.
+
+    Args:
+        message: as python-can gives it.
+        received_ns: steady time of arrival [ns].
+    """
+    if message.is_error_frame or message.is_remote_frame or not (message.is_extended_id and message.is_fd):
+        return None
+    return WireFrame(message.arbitration_id, bytes(message.data), received_ns)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import can
 from can.interfaces.socketcan import SocketcanBus
 
+from v2g_nodes.canbus.bus import frame_of, message_of
 from v2g_nodes.canbus.multicast import LoopbackMulticastBus
 from v2g_nodes.canbus.wire_frame import WireFrame
 
@@ -33,14 +34,6 @@ class Reading(NamedTuple):
     bus_off: bool
 
 
-class _Seen(NamedTuple):
-    identifier: int
-    data: bytes
-    is_error: bool
-    is_ours: bool
-    unix_s: float  # time of arrival; 0 = the bus does not tell
-
-
 def read(bus: can.BusABC, most: int, now_ns: int, first: can.Message | None = None) -> Reading:
     """Read what waits.
 
@@ -57,17 +50,14 @@ def read(bus: can.BusABC, most: int, now_ns: int, first: can.Message | None = No
     frames: list[WireFrame] = []
     error_frames = foreign = 0
     bus_off = False
-    wall_s = time.time()
-    for seen in islice(_waiting(bus, first), most):
-        if seen.is_error:
-            error_frames += _is_fault(bus, seen.identifier)
-            bus_off = bus_off or _is_bus_off(bus, seen.identifier)
-        elif seen.is_ours:
-            waited_ns = int((wall_s - seen.unix_s) * 1e9) if seen.unix_s else 0
-            received_ns = now_ns - waited_ns if 0 < waited_ns < LONGEST_WAIT_NS else now_ns
-            frames.append(WireFrame(seen.identifier, seen.data, received_ns))
-        else:
+    for seen in islice(_waiting(bus, now_ns, first), most):
+        if isinstance(seen, WireFrame):
+            frames.append(seen)
+        elif seen is None:
             foreign += 1
+        else:
+            error_frames += _is_fault(bus, seen)
+            bus_off = bus_off or _is_bus_off(bus, seen)
     return Reading(frames, error_frames, foreign, bus_off)
 
 
@@ -81,37 +71,36 @@ def write(bus: can.BusABC, frame: WireFrame) -> None:
     if isinstance(bus, LoopbackMulticastBus):
         bus.write(frame.identifier, frame.payload)
         return
-    message = can.Message(
-        arbitration_id=frame.identifier,
-        data=frame.payload,
-        dlc=len(frame.payload),
-        is_extended_id=True,
-        is_fd=True,
-        bitrate_switch=True,
-        check=False,
-    )
-    bus.send(message, timeout=0)
+    bus.send(message_of(frame), timeout=0)
 
 
-def _waiting(bus: can.BusABC, first: can.Message | None) -> Iterator[_Seen]:
+def _waiting(bus: can.BusABC, now_ns: int, first: can.Message | None) -> Iterator[WireFrame | int | None]:
+    """Frames, classes of error frames, and None for what is neither."""
+    wall_s = time.time()
     if isinstance(bus, LoopbackMulticastBus):  # without a can.Message in between, which costs as much as the rest
         while (fields := bus.read()) is not None:
-            is_ours = fields["is_extended_id"] and fields["is_fd"] and not fields["is_remote_frame"]
-            yield _Seen(
-                fields["arbitration_id"], fields["data"], fields["is_error_frame"], is_ours, fields["timestamp"]
-            )
+            if fields["is_error_frame"]:
+                yield fields["arbitration_id"]
+            elif fields["is_extended_id"] and fields["is_fd"] and not fields["is_remote_frame"]:
+                received_ns = _arrival_ns(fields["timestamp"], wall_s, now_ns)
+                yield WireFrame(fields["arbitration_id"], fields["data"], received_ns)
+            else:
+                yield None
         return
-    has_unix_s = isinstance(bus, SocketcanBus)  # other adapters have clocks of their own
+    tells_unix_time = isinstance(bus, SocketcanBus)  # other adapters have clocks of their own
     message = first or bus.recv(timeout=0)
     while message is not None:
-        yield _Seen(
-            message.arbitration_id,
-            bytes(message.data),
-            message.is_error_frame,
-            message.is_extended_id and message.is_fd and not message.is_remote_frame,
-            message.timestamp if has_unix_s else 0.0,
-        )
+        if message.is_error_frame:
+            yield message.arbitration_id
+        else:
+            yield frame_of(message, _arrival_ns(message.timestamp, wall_s, now_ns) if tells_unix_time else now_ns)
         message = bus.recv(timeout=0)
+
+
+def _arrival_ns(unix_s: float, wall_s: float, now_ns: int) -> int:
+    """Steady time of what the kernel stamped, so that frames a stopped process finds waiting are as old as they are."""
+    waited_ns = int((wall_s - unix_s) * 1e9)
+    return now_ns - waited_ns if 0 < waited_ns < LONGEST_WAIT_NS else now_ns
 
 
 def _is_fault(bus: can.BusABC, error_class: int) -> bool:

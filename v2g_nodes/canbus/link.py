@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -24,6 +25,7 @@ __all__ = ["NAMES", "Link", "LinkState"]
 
 NAMES = ("A", "B")
 HEARTBEAT_CODE = 0x33  # low byte of the identifier, ek3.dbc; sent on both buses
+LAST_HEARTBEATS = 4  # of one sender, both buses; one copy may be read after the next beat of the other bus
 LONGEST_WAIT_S = 0.1  # of the thread, when nothing happens
 RETRY_S = 0.001  # while frames wait: some ten frames of 64 B at 1/5 Mbit/s
 
@@ -65,7 +67,7 @@ class Link:
         self._closing = False
         self._sent = self._received = self._raised = 0
         self._own: set[int] = set()  # identifiers this link has sent
-        self._heartbeats: dict[int, tuple[int, bytes]] = {}  # last of each sender: bus, payload
+        self._heartbeats: dict[int, deque[tuple[int, bytes]]] = {}  # last of each sender: bus, payload
         self._waiter: Waiter | None = None  # while the thread lives
 
     def start(self) -> None:
@@ -216,9 +218,9 @@ class Link:
             if frame.identifier not in self._own:
                 self._takeover.spoken(index, frame.received_ns)
             return True
-        last_index, last_payload = self._heartbeats.get(frame.identifier, (index, b""))
-        is_copy = last_index != index and last_payload == frame.payload
-        self._heartbeats[frame.identifier] = (index, frame.payload)
+        last = self._heartbeats.setdefault(frame.identifier, deque(maxlen=LAST_HEARTBEATS))
+        is_copy = any(frame.payload == payload for bus, payload in last if bus != index)
+        last.append((index, frame.payload))
         return not is_copy
 
     def _hand_on(self, frames: list[WireFrame]) -> None:
