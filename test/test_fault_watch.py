@@ -14,7 +14,7 @@ OLD, NEW = 7, 8  # fingerprints
 def record(module: int, agreed_s: float, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
     members = fields.pop("of", (1, 2, 3))
     good = {"event": "epoch", "module": module, "members": sum(1 << (k - 1) for k in members), "membership": NEW,
-            "epoch": [10, 1, 1], "lambda_eur_per_kwh": 0.1, "target_kw": 5.0, "island_target_kw": 5.0,
+            "epoch": [10, 1, 1], "lambda_eur_per_kwh": 0.1, "power_kw": 1.0, "target_kw": 5.0, "island_target_kw": 5.0,
             "agreed_ns": int(agreed_s * NS_PER_S)}  # fmt: skip
     return {**good, **fields}
 
@@ -98,3 +98,9 @@ def test_the_worst_and_the_words_of_the_witness_are_kept() -> None:
     assert seen.sums_kw == {"sum_above_target_kw": 0.5, "setpoints_above_target_kw": 0.2}
     seen.clear()
     assert set(seen.sums_kw.values()) == {0.0}
+
+
+def test_epochs_of_all_are_those_in_which_all_are_one_group() -> None:
+    seen = watch(record(1, 1.0), record(2, 1.1, power_kw=2.0), record(3, 1.2), record(1, 3.0, epoch=[30, 1, 1]))
+    assert [sum(r.power_kw for r in records) for records in seen.epochs_of_all()] == [4.0]
+    assert not watch(*(record(k, 1.0, of=(1, 2)) for k in (1, 2, 3))).epochs_of_all()

@@ -28,7 +28,7 @@ MODULE = {"kind": "module", "name": "module", "namespace": "/ek3_01", "parameter
 DROOP = {"kind": "droop", "name": "droop", "namespace": "/ek3_01", "parameters": {"gain_kw_per_hz": 16.0}}
 MONITOR = {
     "kind": "station_monitor", "name": "station_monitor", "namespace": "/",
-    "parameters": {"module_ids": [1], "ratings_kw": [3.3], "links": ["/grid/signal /nobody /nobody"]},
+    "parameters": {"module_ids": [1], "links": ["/grid/signal /nobody /nobody"]},
 }  # fmt: skip
 SIGNAL = {"kind": "grid_signal", "name": "grid_signal", "namespace": "/", "parameters": {"source_id": 5}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -26,8 +27,9 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "optimizer": STATION,
     "grid_signal": {},
     "market_planner": {},
-    "station_monitor": {**STATION, "links": ["/grid/signal /grid_signal /ek3_01/droop"]},
-    "plant": {**STATION, "publish_measurement": True},
+    "can_bridge": {"module_ids": [1], "station_ids": [1, 2], "can_port": 20000 + os.getpid() % 20000},
+    "station_monitor": {"module_ids": [1, 2], "links": ["/grid/signal /grid_signal /ek3_01/droop"]},
+    "plant": {"module_ids": [1, 2], "publish_measurement": True},
     "witness": {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "ramps_kw_per_s": [1.0, 1.0]},
 }
 
@@ -47,7 +49,7 @@ def entities(node: ManagedNode[Any]) -> Counter[str]:
 
 
 def threads() -> int:
-    return sum(thread.name.startswith("droop_") for thread in threading.enumerate())
+    return sum(thread.name.startswith(("droop_", "can link")) for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,7 +30,7 @@ from .conftest import Bench
 
 COSTS = tuple(CostParameters(3.3, 0.97, 0.02, 0.01, 0.1, gamma, 1.5, 2.0, 2e-4, 2.0, 50.0) for gamma in (0.005, 0.05))
 BOX = Box(-2.5, 2.5)
-STATION = {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "edges_flat": [1, 2]}
+STATION = {"module_ids": [1, 2]}
 LINK = "/grid/signal /peer /station_monitor"
 SUMMARY_KEYS = {
     "epochs", "complete_epochs", "cold_epochs", "rounds_median", "rounds_max", "round_ms_median", "epoch_ms_median",

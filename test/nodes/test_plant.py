@@ -15,7 +15,7 @@ from v2g_nodes.nodes.plant_node import PlantNode
 from .conftest import SUCCESS, Bench
 
 START_S = 61_200.0
-STATION = {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "edges_flat": [1, 2], "rating_kw": 6.6}
+STATION = {"module_ids": [1, 2], "rating_kw": 6.6}
 
 
 @pytest.fixture(autouse=True)

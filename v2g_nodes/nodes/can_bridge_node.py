@@ -59,17 +59,15 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
         p = self.p
         if not p.module_ids or not {*p.module_ids} <= {*p.station_ids}:
             raise InputError(f"module_ids is {list(p.module_ids)}, allowed some of station_ids {list(p.station_ids)}")
-        settings = p.can_settings
-        protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
+        self._settings = p.can_settings
+        key_file = self._settings.key_file
+        protection = Protection(read_key(Path(key_file)) if key_file else None)
         self._slot = bridge_slot(min(p.module_ids))
         self._here = {controller_slot(k): k for k in p.module_ids}
         self._there = {controller_slot(k): k for k in p.station_ids}
         self._speaker = Speaker(self._slot, protection, _clock_ms)
         self._watch = FrameWatch()
         self._listener = Listener(protection, self._watch, _clock_ms)
-        self._link = Link(
-            settings, self._on_frames, FILTERS, own_echo=True, name="bridge", on_fault=self.get_logger().warning
-        )
         self._curve_out = self.publisher(streams.BUS_CURVE)
         self._state_out = self.publisher(streams.BUS_STATE)
         self._grid_out = self.publisher(streams.GRID_SIGNAL)
@@ -90,6 +88,9 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
 
     def activate(self) -> None:
         """Open the bus, listen to the modules of this host, the signal and the plan."""
+        self._link = Link(
+            self._settings, self._on_frames, FILTERS, own_echo=True, name="bridge", on_fault=self.get_logger().warning
+        )
         self._link.start()
         for k in self.p.module_ids:
             space = f"/ek3_{k:02d}"
