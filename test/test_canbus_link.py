@@ -362,6 +362,24 @@ def test_a_frame_that_bus_a_does_not_take_goes_out_on_b() -> None:
         assert link.state.active == "B"
 
 
+def test_who_speaks_on_b_is_followed_there() -> None:
+    port = 20_000 + os.getpid() % 10_000
+    settings = CanSettings(channel="239.255.43.23", backup_channel="239.255.43.24", port=port)
+    heard = SimpleQueue[list[WireFrame]]()
+    with Link(settings, lambda frames: None) as leader, Link(settings, heard.put) as follower:
+        leader.send(WireFrame(CURVE, bytes(64)))
+        heard.get(timeout=PATIENCE_S)
+        assert follower.state.active == "A"
+        leader.use_bus("B")
+        leader.send(WireFrame(HEARTBEAT, bytes(24)))
+        heard.get(timeout=PATIENCE_S)
+        assert follower.state.active == "A"  # a heartbeat is on both and tells nothing
+        leader.send(WireFrame(CURVE, bytes(64)))
+        heard.get(timeout=PATIENCE_S)
+        wait_for(lambda: follower.state.active == "B")
+        assert leader.state.active == "B"
+
+
 def test_both_buses_are_heard_and_a_heartbeat_counts_once() -> None:
     rack, heard = Rack(), list[tuple[int, bytes]]()
     with Link(TWO, lambda frames: heard.extend(frame[:2] for frame in frames), opener=rack) as link:

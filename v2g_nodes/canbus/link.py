@@ -26,6 +26,7 @@ __all__ = ["NAMES", "Link", "LinkState"]
 NAMES = ("A", "B")
 HEARTBEAT_CODE = 0x33  # low byte of the identifier, ek3.dbc; sent on both buses
 LAST_HEARTBEATS = 4  # of one sender, both buses; one copy may be read after the next beat of the other bus
+MOST_HEARTBEATS = 256  # identifiers kept; no bus has more senders, but anybody can make them up
 LONGEST_WAIT_S = 0.1  # of the thread, when nothing happens
 RETRY_S = 0.001  # while frames wait: some ten frames of 64 B at 1/5 Mbit/s
 
@@ -218,6 +219,8 @@ class Link:
             if frame.identifier not in self._own:
                 self._takeover.spoken(index, frame.received_ns)
             return True
+        if len(self._heartbeats) > MOST_HEARTBEATS:
+            self._heartbeats.clear()
         last = self._heartbeats.setdefault(frame.identifier, deque(maxlen=LAST_HEARTBEATS))
         is_copy = any(frame.payload == payload for bus, payload in last if bus != index)
         last.append((index, frame.payload))
