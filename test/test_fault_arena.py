@@ -69,7 +69,8 @@ class Station:
         for k in who:
             self.watch.take({
                 "event": "epoch", "module": k, "members": sum(1 << (m - 1) for m in who), "membership": membership,
-                "epoch": [epoch, 1, 1], "lambda_eur_per_kwh": 0.1, "target_kw": 5.0, "island_target_kw": 5.0,
+                "epoch": [epoch, 1, 1], "lambda_eur_per_kwh": 0.1, "power_kw": 1.0, "target_kw": 5.0,
+                "island_target_kw": 5.0,
                 "agreed_ns": self.monotonic_ns(), **fields})  # fmt: skip
 
     def settled(self) -> Arena:

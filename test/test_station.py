@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import typing
 from contextlib import suppress
 from pathlib import Path
@@ -16,10 +17,13 @@ from v2g_nodes.station import (
     Module,
     Station,
     default_station,
+    is_on_bus,
     load_station,
     module_type,
     replace,
     station_edges,
+    station_hosts,
+    topology_name,
 )
 from v2g_nodes.station_file import allowed_text
 
@@ -51,6 +55,14 @@ def test_the_example_loads() -> None:
     assert station_edges(station) == ((1, 2), (1, 8), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8))
     assert station.modules[0].vehicle is not None
     assert station.modules[0].vehicle.departure == "07:30"
+
+
+def test_the_station_on_a_bus_loads_and_everybody_hears_everybody() -> None:
+    station = load_station(EXAMPLE.with_name("station_can.yaml"))
+    assert is_on_bus(station)
+    assert topology_name(station) == "bus"
+    assert len(station_edges(station)) == 8 * 7 // 2
+    assert station.can.stand_ins
 
 
 def _keys(model: BaseModel, path: str = "") -> typing.Iterator[tuple[str, object]]:
@@ -288,3 +300,37 @@ def test_a_change_is_checked_like_a_file() -> None:
     assert replace(station, topology="star").topology == "star"
     with pytest.raises(InputError, match="key modules: 0 modules, allowed 1 to 64"):
         replace(station, modules=())
+
+
+# the CAN bus
+
+ON_BUS = "version: 1\nmodules:\n  - {id: 1, backend: can}\n  - {id: 2, backend: can}\n"
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    ("topology: ring\n", "topology: 'ring', allowed is bus or null: all modules are on the CAN bus"),
+    ("edges: [[1, 2]]\n", "edges: .*allowed is bus or null"),
+    ("can: {interface: socketcan, channel: can0, stand_ins: true}\n", "stand_ins: true on socketcan can0, allowed"),
+    ("can: {bitrate: 5}\n", "bitrate"),
+    ("can: {options: [1]}\n", "allowed names and values"),
+])  # fmt: skip
+def test_a_bad_bus_is_named(tmp_path: Path, more: str, message: str) -> None:
+    assert re.search(message, refused(tmp_path, ON_BUS + more))
+
+
+def test_a_virtual_socketcan_interface_may_have_stand_ins(tmp_path: Path) -> None:
+    text = ON_BUS + "can: {interface: socketcan, channel: vcan0, stand_ins: true, key_file: bus.key}\n"
+    station = load_text(tmp_path, text)
+    assert station.can.key_file == str(tmp_path / "bus.key")
+
+
+def test_with_one_module_off_the_bus_prices_go_over_topics(tmp_path: Path) -> None:
+    station = load_text(tmp_path, ON_BUS + "  - {id: 3}\n")
+    assert not is_on_bus(station)
+    assert topology_name(station) == "ring"
+
+
+def test_either_all_modules_have_a_host_or_none(tmp_path: Path) -> None:
+    text = "version: 1\nmodules:\n  - {id: 1, host: b}\n  - {id: 2, host: a}\n  - {id: 3}\n"
+    assert "modules[2].host: null, allowed is a name, as other modules have one" in refused(tmp_path, text)
+    assert station_hosts(load_text(tmp_path, text.replace("id: 3", "id: 3, host: b"))) == ("b", "a")
