@@ -292,7 +292,7 @@ def test_a_backend_that_fails_is_a_fault_and_power_goes_to_zero_once_it_answers(
     rig.reach(1.0)
     step = rig.module._backend.step
 
-    def broken(setpoint_kw: float | None, dt_s: float) -> None:
+    def broken(setpoint_kw: float | None, dt_s: float, enable: bool) -> None:
         raise OSError("bus is down")
 
     monkeypatch.setattr(rig.module._backend, "step", broken)
@@ -300,7 +300,7 @@ def test_a_backend_that_fails_is_a_fault_and_power_goes_to_zero_once_it_answers(
     rig.until(lambda: rig.reason == "backend: bus is down")
     rig.until(lambda: rig.applied[-1].mode == ModuleStatus.FAULT and rig.applied[-1].setpoint_kw == 0.0)
     assert not rig.droop._ticker.failed
-    monkeypatch.setattr(rig.module._backend, "step", lambda setpoint_kw, dt_s: step(None, dt_s))
+    monkeypatch.setattr(rig.module._backend, "step", lambda setpoint_kw, dt_s, enable: step(None, dt_s, enable))
     rig.until(lambda: rig.reason == "backend: bus is down (gone; arm to go on)")
     rig.reach(0.0)
     monkeypatch.setattr(rig.module._backend, "step", step)
@@ -457,7 +457,7 @@ def test_a_droop_without_its_module_is_refused(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"backend": "can"}, "backend is 'can', allowed sim"),
+        ({"backend": "rig"}, "backend is 'rig', allowed sim, can"),
         ({"soc_min": 0.9, "soc_max": 0.2}, "soc_min is 0.9, allowed below soc_max 0.2"),
         ({"session_ids": ["a"], "session_arrival_s": [1.0, 2.0]}, "differ in length"),
     ],

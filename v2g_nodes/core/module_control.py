@@ -92,7 +92,7 @@ class ModuleControl:
     @property
     def energised(self) -> bool:
         """Whether power may flow."""
-        return self.mode in ENERGISED
+        return self.armed and self.mode in ENERGISED
 
     def towards_zero_kw(self, dt_s: float) -> float:
         """Request of who has to stop: one tick towards zero within the ramp [kW]."""

@@ -7,28 +7,45 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
 from v2g_nodes.sim.kept_state import KeptState
+
+
+class BackendError(V2gError, RuntimeError):
+    """The hardware does not do what it was asked for."""
 
 
 class Backend(Protocol):
     """A module's hardware."""
 
-    def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
-        """Send a set-point (None = none) and read what the hardware reports after dt [s], above 0."""
+    def step(self, setpoint_kw: float | None, dt_s: float, enable: bool) -> Measurement:
+        """Send a set-point (None = none) and read what the hardware reports after dt [s], above 0.
+
+        Without `enable` nothing may be energised: the set-point is on its way to zero, and so is the hardware.
+        """
 
     def measurement(self) -> Measurement:
         """What the hardware reports now."""
 
+    def problem(self) -> str:
+        """Why the hardware can't be used at the moment although it has not tripped; empty when it can."""
+
     def reset_fault(self) -> None:
-        """Clear a trip whose cause is gone."""
+        """Clear a trip whose cause is gone.
+
+        Raises:
+            BackendError: why it is not cleared.
+        """
 
     def checkpoint(self) -> Callable[[], None]:
         """Freeze what must survive a restart of the process; the call returned keeps it and may take its time.
 
         Nothing for real hardware. The call raises OSError where it can't be kept.
         """
+
+    def close(self) -> None:
+        """Let go of the hardware."""
 
 
 class SimulatedModule:
@@ -49,13 +66,17 @@ class SimulatedModule:
         self._speed = speed
         self._kept.restore(plant, self._clock_s())
 
-    def step(self, setpoint_kw: float | None, dt_s: float) -> Measurement:
+    def step(self, setpoint_kw: float | None, dt_s: float, enable: bool) -> Measurement:
         """See Backend."""
         return self._plant.step(setpoint_kw, dt_s)
 
     def measurement(self) -> Measurement:
         """See Backend."""
         return self._plant.measurement()
+
+    def problem(self) -> str:
+        """See Backend."""
+        return ""
 
     def reset_fault(self) -> None:
         """See Backend."""
@@ -64,6 +85,9 @@ class SimulatedModule:
     def checkpoint(self) -> Callable[[], None]:
         """See Backend."""
         return partial(self._kept.keep, self._plant.to_state(self._clock_s()))
+
+    def close(self) -> None:
+        """See Backend."""
 
     def _clock_s(self) -> float:
         """A clock that goes on while the process is down, as fast as law time [s]."""
@@ -76,6 +100,10 @@ def open_backend(kind: str, parameters: Mapping[str, Any]) -> Backend:
     Raises:
         InputError: there is none of that kind.
     """
+    if kind == "can":
+        from v2g_nodes.nodes.can_backend import open_can_module  # what it imports costs a simulated module too much
+
+        return open_can_module(parameters)
     if kind != "sim":
-        raise InputError(f"backend is {kind!r}, allowed sim")
+        raise InputError(f"backend is {kind!r}, allowed sim, can")
     return SimulatedModule(build_plant(parameters), parameters["state_file"], parameters["speed"])

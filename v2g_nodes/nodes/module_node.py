@@ -126,6 +126,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
 
     def cleanup(self) -> None:
         """Let go of the backend."""
+        self._backend.close()
         if LOCAL_MODULES.get(self.p.module_id) is self:
             del LOCAL_MODULES[self.p.module_id]
         if self._answers_parameters:
@@ -165,7 +166,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
     def _exchange(self, setpoint_kw: float | None, dt_s: float) -> None:
         """Send a set-point or none, take in the answer; no answer is a fault."""
         try:
-            self._seen = self._backend.step(setpoint_kw, dt_s)
+            self._seen = self._backend.step(setpoint_kw, dt_s, self.control.energised)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises: the module must say so and go to zero
             self._seen = replace(self._seen, fault=f"backend: {error}")
             self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)
@@ -262,6 +263,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             return self._fault if seen.fault else f"{self._fault} (gone; arm to go on)"
         if control.e_stop:
             return "e-stop"
+        if problem := self._backend.problem():
+            return problem
         if not control.armed:
             return "not armed"
         if droop_silent:
