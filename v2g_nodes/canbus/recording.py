@@ -14,7 +14,6 @@ from types import TracebackType
 
 import can
 
-from v2g_nodes.canbus.bus import frame_of, message_of
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
@@ -62,9 +61,9 @@ class Recorder:
             frame: as it was on the bus.
             unix_ns: when, wall time [ns].
         """
-        message = message_of(frame)
-        message.timestamp, message.channel = unix_ns / NS_PER_S, BUSES.index(bus)
-        self._writer.on_message_received(message)
+        self._writer.on_message_received(can.Message(
+            timestamp=unix_ns / NS_PER_S, arbitration_id=frame.identifier, is_extended_id=True, is_fd=True,
+            bitrate_switch=True, dlc=len(frame.payload), data=frame.payload, channel=BUSES.index(bus)))  # fmt: skip
         self.frames += 1
 
     def __enter__(self) -> Recorder:
@@ -88,11 +87,14 @@ def read_recording(path: str | Path) -> Iterator[tuple[str, WireFrame]]:
         InputError: another ending, not readable, or not such a file.
     """
     file = check_name(path)
+    mode, encoding = ("r", "utf-8") if file.suffix.lower() == ".asc" else ("rb", None)
     try:
-        with READERS[file.suffix.lower()](str(file)) as reader:
-            for message in reader:
-                frame = frame_of(message, round(message.timestamp * NS_PER_S)) if message.is_fd else None
-                if frame is not None:
+        # python-can leaves the file open when it is not what it should be
+        with file.open(mode, encoding=encoding) as stream:
+            for message in READERS[file.suffix.lower()](stream, relative_timestamp=False):
+                if message.is_fd and message.is_extended_id and not message.is_remote_frame:
+                    unix_ns = round(message.timestamp * NS_PER_S)
+                    frame = WireFrame(message.arbitration_id, bytes(message.data), unix_ns)
                     yield BUSES[1] if message.channel == 1 else BUSES[0], frame
     except OSError as error:
         raise InputError(f"recording {path}: {error.strerror or error}") from error

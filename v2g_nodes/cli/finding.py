@@ -35,8 +35,8 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     for finding in findings:
         style = STYLES[finding.level]
         advice = f" → {finding.advice}" if finding.advice else ""
-        console.print(f"[{style}]{finding.level:<5}[/] {escape(finding.what):<{width}}  {escape(finding.text + advice)}",
-                      soft_wrap=True, highlight=False)
+        text = escape(f"{finding.what:<{width}}  {finding.text}{advice}")
+        console.print(f"[{style}]{finding.level:<5}[/] {text}", soft_wrap=True, highlight=False)
 
 
 def all_well(findings: Sequence[Finding]) -> bool:

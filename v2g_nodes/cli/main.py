@@ -59,7 +59,8 @@ class Command:
         return _exit_code(app(args=arguments, prog_name=f"v2g {self.name}", standalone_mode=False))
 
 
-GROUPS = {"bench": "Measure: algorithms, transport, the live station."}
+GROUPS = {"bench": "Measure: algorithms, transport, the live station.",
+          "can": "Look at the CAN-FD bus: decoded, recorded, played back."}
 
 COMMANDS = (
     Command("up", "v2g_nodes.cli.up:up", "Run a station, simulated unless its file says otherwise."),
@@ -69,6 +70,10 @@ COMMANDS = (
     Command("bench domains", "v2g_nodes.cli.bench_domains:bench_domains", "Two ROS domains joined by a CAN bus alone."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
+    Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
+    Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
+    Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),
+    Command("doctor", "v2g_nodes.cli.doctor:doctor", "Look at the bus, ROS 2 and this machine: is all well?"),
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),

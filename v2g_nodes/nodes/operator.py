@@ -122,6 +122,26 @@ class Operator:
             outcomes.append(self._outcome(k, done, refusals[k] or "its status does not show it"))
         return outcomes
 
+    def look(self, seconds: float) -> dict[int, str]:
+        """Modes of the modules there are, by id; `silent` for one that says nothing.
+
+        Args:
+            seconds: how long to look [s].
+
+        Raises:
+            KeyboardInterrupt: asked to end.
+        """
+        seen: set[int] = set()
+
+        def never() -> bool:
+            new = self._modules_in_graph() - seen
+            seen.update(new)
+            self._follow(new)
+            return False
+
+        self._wait(never, seconds)
+        return {k: Mode(self._status[k].mode).name.lower() if k in self._status else "silent" for k in sorted(seen)}
+
     def _find(self) -> list[int]:
         """Ids of the modules meant, in order; those of them that are not there are left out.
 

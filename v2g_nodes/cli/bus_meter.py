@@ -1,0 +1,103 @@
+"""The passive listener of `bench can`, in a process of its own so that it hears what the station's processes miss.
+
+`python -m v2g_nodes.cli.bus_meter SETTINGS` with the fields of CanSettings as JSON. Says {"event": "listening"}; then
+a line on standard input begins the count, the next one ends it and brings {"event": "figures", ...}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from v2g_nodes.canbus.bus import open_bus
+from v2g_nodes.canbus.frame_io import read
+from v2g_nodes.canbus.settings import CanSettings
+from v2g_nodes.cli.bus_tally import BusTally
+
+STDIN = 0
+AT_ONCE = 256  # frames of one reading: a flood must not keep it from hearing its commands
+LONGEST_WAIT_S = 0.1
+
+
+class Meter:
+    """One bus, read as fast as it comes.
+
+    Frames count at the time the kernel got them where the bus tells it, so that a busy machine, which reads them late
+    and many at once, does not make bursts of them.
+
+    Args:
+        settings: of the bus; bus A is listened to.
+
+    Raises:
+        InputError: settings that can't work.
+        can.CanError: the bus can't be opened.
+        OSError: likewise.
+    """
+
+    def __init__(self, settings: CanSettings) -> None:
+        self._bus = open_bus(settings, settings.channel)
+        self._settings = settings
+        self._tally: BusTally | None = None
+        self._latest_ns = 0  # of a frame; they are counted in order
+        self._poll = select.poll()
+        for number in (STDIN, self._bus.fileno()):
+            self._poll.register(number, select.POLLIN)
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.shutdown()
+
+    def run(self) -> dict[str, object] | None:
+        """Count between two lines of standard input.
+
+        Returns:
+            As `BusTally.figures`; None when standard input ended before that.
+        """
+        while True:
+            ready = {number for number, _ in self._poll.poll(LONGEST_WAIT_S * 1e3)}
+            now_ns = time.monotonic_ns()
+            self._count(now_ns)
+            if STDIN in ready:
+                line = os.read(STDIN, 64)
+                if not line:
+                    return None
+                if self._tally is not None:
+                    return self._tally.figures(max(now_ns, self._latest_ns))
+                self._tally = BusTally(self._settings, now_ns)
+
+    def _count(self, now_ns: int) -> None:
+        for frame in read(self._bus, AT_ONCE, now_ns).frames:
+            if self._tally is not None and frame.received_ns >= self._tally.begun_ns:
+                self._latest_ns = max(self._latest_ns, frame.received_ns)
+                self._tally.add(frame.identifier, frame.payload, self._latest_ns)
+
+def main(fields: Mapping[str, Any]) -> int:
+    """Entry point.
+
+    Args:
+        fields: of CanSettings.
+
+    Returns:
+        Exit code.
+    """
+    with closing(Meter(CanSettings(**fields))) as meter:
+        _say(event="listening")
+        figures = meter.run()
+    if figures is None:
+        return 1
+    _say(event="figures", **figures)
+    return 0
+
+
+def _say(**event: object) -> None:
+    print(json.dumps(event), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
