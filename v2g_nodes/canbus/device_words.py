@@ -10,7 +10,7 @@ Signals: TypeAlias = Mapping[str, float]
 
 FAULTS = ("", "overpower", "overtemperature", "other")
 VIOLATIONS = ("", "power beyond limit", "power while tripped", "power without a vehicle", "ramp",
-              "command is not a number")
+              "command is not a number", "other")
 SESSION_BYTES = 16
 
 
@@ -130,12 +130,8 @@ def read_vehicle(signals: Signals) -> Vehicle:
 
 
 def code_of(text: str, texts: Sequence[str]) -> int:
-    """Number of a text in its table; one that is not there counts as "other".
-
-    Raises:
-        ValueError: the table has no "other".
-    """
-    return texts.index(text if text in texts else "other")
+    """Number of a text in its table; one that is not there counts as "other", the last."""
+    return texts.index(text) if text in texts else len(texts) - 1
 
 
 def text_of(code: float, texts: Sequence[str]) -> str:

@@ -78,7 +78,8 @@ class CanDevice:
         self._protection, self._draw_life = protection, draw_life
         self._controller = controller_slot(module_id)
         self._speaker = Speaker(self.slot, protection, clock_ms, codec)
-        self._begin_life()
+        self._life = draw_life()
+        self._listener = Listener(protection, self.watch, clock_ms, self._life, codec, slots={self.slot})
         hardware = plant.hardware
         self._timeout_s = hardware.command_timeout_s
         self._judge = CommandJudge(hardware.ramp_kw_per_s, self._timeout_s)
@@ -145,12 +146,6 @@ class CanDevice:
         """Its last words at an orderly end."""
         return [self._join_leave(0)]
 
-    def _begin_life(self) -> None:
-        """From here on only frames sealed for this life count, and no frame of this life is old."""
-        self._life = self._draw_life()
-        self._listener = Listener(
-            self._protection, self.watch, self._clock_ms, self._life, self._codec, slots={self.slot})
-
     def _on_setpoint(self, received: Received, now_ns: int) -> None:
         setpoint = read_setpoint(received.signals)
         if self._is_late(received.stamp_ms, setpoint.valid_s):
@@ -199,12 +194,12 @@ class CanDevice:
     def _lapse(self) -> None:
         """The set-point holds no longer; a new one begins anew.
 
-        With keys under a new life: a controller whose clock was set back would not be believed in the old one.
+        With keys in a new life: in the old one a controller whose clock was set back would not be believed.
         """
         self._command = None
         self._judge.forget()
         if self._protection.keyed:
-            self._begin_life()
+            self._life = self._listener.nonce = self._draw_life()
 
     def _due(self, now_ns: int) -> list[WireFrame]:
         """Reports whose time has come; the one that is most urgent first."""
