@@ -18,6 +18,7 @@ from v2g_nodes.core.errors import V2gError
 
 INTEGER_CODES = {8: "B", 16: "H", 32: "I", 64: "Q"}  # struct; lower case for signed ones
 FLOAT_CODES = {32: "f", 64: "d"}
+_WORD = ""  # in place of a name, for an item that several signals share
 
 
 class SignalError(V2gError, ValueError):
@@ -31,6 +32,7 @@ class _Member(NamedTuple):
     shift: int
     mask: int
     sign: int  # value of the sign bit; 0 for unsigned ones
+    quantise: Callable[[float], float]
 
 
 class _Word(NamedTuple):
@@ -57,7 +59,6 @@ class MessageCodec:
     def __init__(self, spec: MessageSpec) -> None:
         self.spec = spec
         self._struct, self._plain, self._words = _lay_out(spec)
-        self._names = frozenset(signal.name for signal in spec.signals)
         self._quantise = {signal.name: _quantiser(signal) for signal in spec.signals}
         plain = {name: index for index, name in enumerate(self._plain)}
         self._special = [
@@ -67,7 +68,7 @@ class MessageCodec:
         ]
         self._items = list(self._plain)
         for word in self._words:
-            self._items.insert(word.place, "")
+            self._items.insert(word.place, _WORD)
         self._bounds = [_bounds(signal) for signal in spec.signals if not _is_plain(signal)]
 
     def pack(self, signals: Mapping[str, float]) -> bytes:
@@ -79,13 +80,15 @@ class MessageCodec:
         Raises:
             SignalError: a signal is missing or unknown, or NaN where the DBC knows no absence.
         """
-        if signals.keys() != self._names:
-            raise SignalError(f"{self.spec.name}: signals {sorted(signals)}, allowed exactly {sorted(self._names)}")
-        items = [signals[name] for name in self._plain]
-        for index, quantise in self._special:
-            items[index] = quantise(items[index])
+        if len(signals) != len(self._quantise):
+            raise self._names_error(signals)
         try:
+            items = list(map(signals.__getitem__, self._plain))
+            for index, quantise in self._special:
+                items[index] = quantise(items[index])
             return self._struct.pack(*self._with_words(items, signals))
+        except KeyError as error:
+            raise self._names_error(signals) from error
         except struct.error:  # an integer signal got a float or something beyond its range
             items = [self._quantise[name](signals[name]) for name in self._plain]
             return self._struct.pack(*self._with_words(items, signals))
@@ -97,32 +100,36 @@ class MessageCodec:
             SignalError: the length is wrong or a value is out of its range.
         """
         try:
-            values: dict[str, float] = dict(zip(self._items, self._struct.unpack(data), strict=True))
+            items = self._struct.unpack(data)
         except struct.error as error:
             raise SignalError(f"{self.spec.name}: {len(data)} bytes, allowed {self._struct.size}") from error
+        values: dict[str, float] = dict(zip(self._items, items, strict=True))
+        for place, members in self._words:
+            word = items[place]
+            for name, shift, mask, sign, _ in members:
+                values[name] = ((word >> shift & mask) ^ sign) - sign
         if self._words:
-            words = self._struct.unpack(data)
-            del values[""]
-            for index, members in self._words:
-                for name, shift, mask, sign in members:
-                    values[name] = ((words[index] >> shift & mask) ^ sign) - sign
-        for bounds in self._bounds:
-            raw = values[bounds.name]
-            if bounds.low <= raw <= bounds.high:
-                if bounds.scale != 1:
-                    values[bounds.name] = raw * bounds.scale
-            elif raw == bounds.none_raw or (raw != raw and bounds.may_be_nan):
-                values[bounds.name] = math.nan
+            del values[_WORD]
+        for name, low, high, none_raw, may_be_nan, scale in self._bounds:
+            raw = values[name]
+            if low <= raw <= high:
+                if scale != 1:
+                    values[name] = raw * scale
+            elif raw == none_raw or (raw != raw and may_be_nan):
+                values[name] = math.nan
             else:
-                raise SignalError(f"{self.spec.name}: {bounds.name} is {raw}, allowed {bounds.low} to {bounds.high}")
+                raise SignalError(f"{name} is {raw} on the wire, allowed {low} to {high}")
         return values
 
+    def _names_error(self, signals: Mapping[str, float]) -> SignalError:
+        return SignalError(f"{self.spec.name}: signals {sorted(signals)}, allowed exactly {sorted(self._quantise)}")
+
     def _with_words(self, items: list[float], signals: Mapping[str, float]) -> list[float]:
-        for index, members in self._words:
+        for place, members in self._words:
             word = 0
-            for name, shift, mask, _ in members:
-                word |= (int(self._quantise[name](signals[name])) & mask) << shift
-            items.insert(index, word)
+            for name, shift, mask, _, quantise in members:
+                word |= (int(quantise(signals[name])) & mask) << shift
+            items.insert(place, word)
         return items
 
 
@@ -205,11 +212,14 @@ def _member(signal: SignalSpec, word_start_bit: int) -> _Member:
         signal.start_bit - word_start_bit,
         (1 << signal.bits) - 1,
         1 << (signal.bits - 1) if signal.is_signed else 0,
+        _quantiser(signal),
     )
 
 
 def _raw_range(signal: SignalSpec) -> tuple[float, float]:
     """Smallest and largest allowed item on the wire."""
+    if not signal.is_float and signal.scale == 1:
+        return signal.minimum, signal.maximum
     if not signal.is_float:
         return round(signal.minimum / signal.scale), round(signal.maximum / signal.scale)
     code = FLOAT_CODES[signal.bits]

@@ -44,11 +44,12 @@ class FrameOrder:
         if last is not None and last.nonce == nonce:
             if sequence == last.sequence:
                 return verdict.REPEATED, 0
-            if not _newer(stamp_ms, sequence, last) and (anew_ns is None or now_ns - last.received_ns < anew_ns):
+            if _newer(stamp_ms, sequence, last):
+                missing = (sequence - last.sequence - 1) % (1 << SEQUENCE_BITS)
+                if missing > (stamp_ms - last.stamp_ms) % (1 << STAMP_BITS):
+                    missing = 0
+            elif anew_ns is None or now_ns - last.received_ns < anew_ns:
                 return verdict.STALE, 0
-            missing = (sequence - last.sequence - 1) % (1 << SEQUENCE_BITS)
-            if missing > (stamp_ms - last.stamp_ms) % (1 << STAMP_BITS):
-                missing = 0
         self._last[identifier] = _Last(stamp_ms, sequence, nonce, now_ns)
         return verdict.LOST if missing else verdict.OK, missing
 

@@ -19,6 +19,7 @@ NEWS_PAUSE_NS = 5_000_000_000
 NEWS_LINES_MAX = 10  # at once; the rest is counted in one line
 LATE_CYCLES = 3  # a cyclic message that is older than so many of its cycles is late
 UNKNOWN_NAME = "?"
+EVENT = 2  # kind of a message that has a cycle only while something lasts
 
 
 class FrameLine(NamedTuple):
@@ -158,7 +159,8 @@ class FrameWatch:
     def _line(self, name: str, source: int, stream: _Stream, now_ns: int) -> FrameLine:
         stream.roll(now_ns)
         age_s = float("inf") if stream.last_ns is None else (now_ns - stream.last_ns) / 1e9
-        cycle_ms = self._codec.spec(name).cycle_ms if name != UNKNOWN_NAME else 0
+        spec = self._codec.spec(name) if name != UNKNOWN_NAME else None
+        cycle_ms = spec.cycle_ms if spec and spec.kind != EVENT else 0
         return FrameLine(
             name=name,
             source=source,

@@ -34,19 +34,15 @@ def read_key(file: Path) -> bytes:
         InputError: it can't be read, others may read it, or it holds something else.
     """
     try:
-        mode = file.stat().st_mode
-        text = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"key file {file}: can't be read ({error})") from error
+        mode, content = stat.S_IMODE(file.stat().st_mode), file.read_bytes()
+    except OSError as error:
+        raise InputError(f"key file {file}: can't be read ({error.strerror})") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise InputError(f"key file {file} has mode {stat.S_IMODE(mode):04o}, allowed 0400 or 0600: chmod 600 it")
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES or len(text) != 2 * KEY_BYTES:
-        raise InputError(f"key file {file} holds {len(text)} characters, allowed {2 * KEY_BYTES} hex digits")
-    return key
+        raise InputError(f"key file {file} has mode {mode:04o}, allowed 0400 or 0600 (chmod 600)")
+    digits = content.strip()
+    if len(digits) != 2 * KEY_BYTES or not set(digits) <= set(b"0123456789abcdefABCDEF"):
+        raise InputError(f"key file {file} holds {len(digits)} bytes, allowed are {2 * KEY_BYTES} hex digits")
+    return bytes.fromhex(digits.decode("ascii"))
 
 
 class Protection:
