@@ -40,7 +40,13 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
-from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, SIGNAL_PRIORITY, claim_real_time
+from v2g_nodes.nodes.priority import (
+    BRIDGE_PRIORITY,
+    DROOP_PRIORITY,
+    OPTIMIZER_PRIORITY,
+    SIGNAL_PRIORITY,
+    claim_real_time,
+)
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 from v2g_nodes.nodes.witness_node import WitnessNode
@@ -58,7 +64,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
 }
 
 PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY,
-              "can_bridge": OPTIMIZER_PRIORITY,
+              "can_bridge": BRIDGE_PRIORITY,
               "witness": OPTIMIZER_PRIORITY}  # what it misses is not measured  # fmt: skip
 
 ROLE_KEYS = {"kind": str, "name": str, "namespace": str, "parameters": dict}

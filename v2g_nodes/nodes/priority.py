@@ -15,6 +15,7 @@ from pathlib import Path
 # Within one priority nobody is preempted: optimizers that exchange rounds run each message to its end.
 OPTIMIZER_PRIORITY = 1
 DROOP_PRIORITY = 2
+BRIDGE_PRIORITY = 2  # all optimizers wait for it
 SIGNAL_PRIORITY = 3  # a signal goes out to all before those that got it first may act on it
 # Processor time without a sleep after which the kernel ends a real-time process, which could otherwise keep a core.
 RUNAWAY_S = 2.0
