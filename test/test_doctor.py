@@ -52,7 +52,7 @@ PASTE = "sudo ip link set can0 up type can bitrate 1000000 dbitrate 5000000 fd o
         (None, "there is no such interface", PASTE),
         (controller(flags=["NOARP"]), "is down", PASTE),
         (controller(mtu=16), "carries no CAN-FD", PASTE),
-        (controller(bittiming={"bitrate": 500_000}), "arbitration at 500000 bit/s, the station file says 1000000", PASTE),
+        (controller(bittiming={"bitrate": 500_000}), "arbitration at 500000 bit/s, the station file", PASTE),
         (controller(data_bittiming={}), "data at None bit/s, the station file says 5000000", PASTE),
         (controller(state="BUS-OFF"), "bus-off, errors tx 0 rx 0", "termination"),
         (controller(state="ERROR-PASSIVE", berr_counter={"tx": 128, "rx": 3}), "errors tx 128 rx 3", "cable"),

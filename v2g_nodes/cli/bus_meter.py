@@ -1,7 +1,7 @@
 """The passive listener of `bench can`, in a process of its own so that it hears what the station's processes miss.
 
 `python -m v2g_nodes.cli.bus_meter SETTINGS` with the fields of CanSettings as JSON. Says {"event": "listening"}; then
-a line on standard input begins the count, the next one ends it and brings {"event": "figures", ...}.
+a line on standard input begins the count ({"event": "counting"}), the next one ends it ({"event": "figures", ...}).
 """
 
 from __future__ import annotations
@@ -61,21 +61,28 @@ class Meter:
         """
         while True:
             ready = {number for number, _ in self._poll.poll(LONGEST_WAIT_S * 1e3)}
+            self._count(time.monotonic_ns())
+            if STDIN not in ready:
+                continue
             now_ns = time.monotonic_ns()
-            self._count(now_ns)
-            if STDIN in ready:
-                line = os.read(STDIN, 64)
-                if not line:
-                    return None
-                if self._tally is not None:
-                    return self._tally.figures(max(now_ns, self._latest_ns))
-                self._tally = BusTally(self._settings, now_ns)
+            if not os.read(STDIN, 64):
+                return None
+            if self._tally is not None:
+                while self._count(now_ns):  # all that had come until now
+                    pass
+                return self._tally.figures(now_ns)
+            self._tally = BusTally(self._settings, now_ns)
+            _say(event="counting")
 
-    def _count(self, now_ns: int) -> None:
-        for frame in read(self._bus, AT_ONCE, now_ns).frames:
-            if self._tally is not None and frame.received_ns >= self._tally.begun_ns:
+    def _count(self, until_ns: int) -> bool:
+        """Count what came up to a time; whether more may wait."""
+        frames = read(self._bus, AT_ONCE, time.monotonic_ns()).frames
+        for frame in frames:
+            if self._tally is not None and self._tally.begun_ns <= frame.received_ns <= until_ns:
                 self._latest_ns = max(self._latest_ns, frame.received_ns)
                 self._tally.add(frame.identifier, frame.payload, self._latest_ns)
+        return len(frames) == AT_ONCE
+
 
 def main(fields: Mapping[str, Any]) -> int:
     """Entry point.

@@ -69,6 +69,7 @@ COMMANDS = (
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
     Command("bench domains", "v2g_nodes.cli.bench_domains:bench_domains", "Two ROS domains joined by a CAN bus alone."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
+    Command("bench can", "v2g_nodes.cli.bench_can:bench_can", "Frames, bits and load of a live station's bus."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
     Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class RunOptions:
         live: show the live table.
         verbose: show all log lines.
         keep: folder for logs and the recorded series; None keeps neither.
+        while_up: makes what is entered as soon as everything is up and left when the run is over.
     """
 
     station_file: str | None = None
@@ -50,6 +52,7 @@ class RunOptions:
     live: bool = False
     verbose: bool = False
     keep: Path | None = None
+    while_up: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def run_station(options: RunOptions) -> RunResult:
                         view.show(event)
 
                 supervisor = Supervisor(plan, logs, stop, hear, view.step, environment=environment)
-                figures, fault = _supervise(supervisor, view, overrides)
+                figures, fault = _supervise(supervisor, view, options)
                 figures |= bus
         except KeyboardInterrupt:
             logs.say("interrupted, all processes are gone", "yellow")
@@ -123,12 +126,14 @@ def run_station(options: RunOptions) -> RunResult:
         return _result(plan, overrides, figures, fault, series)
 
 
-def _supervise(supervisor: Supervisor, view: View, overrides: Overrides) -> tuple[dict[str, object], str]:
+def _supervise(supervisor: Supervisor, view: View, options: RunOptions) -> tuple[dict[str, object], str]:
     """Figures of monitor and supervisor, and why the run had to end."""
+    overrides = options.overrides
     with supervisor:
         supervisor.bring_up()
         view.started()
-        fault = supervisor.run(overrides.duration_s)
+        with options.while_up():
+            fault = supervisor.run(overrides.duration_s)
         elapsed_s = supervisor.elapsed_s
         view.ending("summing up and shutting down")
         event = supervisor.report()
