@@ -155,7 +155,7 @@ class CanDevice:
         self._command = _Command(setpoint, now_ns + round(valid_s * 1e9))
         self._acknowledge(setpoint, received.sequence)
         if setpoint.enable:
-            self._judge.judge(self.plant, setpoint.power_kw, received.stamp_ms)
+            self._judge.judge(self.plant, setpoint.power_kw, received.stamp_ms, now_ns)
         else:
             self._judge.forget()
 

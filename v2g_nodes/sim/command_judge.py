@@ -15,7 +15,8 @@ class CommandJudge:
 
     The ramp is judged between two commands on the sender's clock: frames that were lost or held up make no command
     wrong. Limits and reference are those that the device has had within `memory_s`, the loosest of them: a report is
-    on its way for some time, and after `memory_s` of silence the device stops by itself.
+    on its way for some time, and after `memory_s` of silence the device stops by itself. For as long after its start
+    nothing is judged: the sender need not know that it has restarted.
 
     Args:
         ramp_kw_per_s: of the hardware [kW/s].
@@ -26,11 +27,14 @@ class CommandJudge:
         self._ramp = ramp_kw_per_s
         self._memory_s = memory_s
         self._seen: deque[tuple[int, Box, float]] = deque()
+        self._begun_ns: int | None = None
         self._last: tuple[int, float] | None = None  # stamp [ms] and power [kW] of the command before
         self._budget_kw = 0.0
 
     def remember(self, seen: Measurement, now_ns: int) -> None:
         """What the device measures now."""
+        if self._begun_ns is None:
+            self._begun_ns = now_ns
         self._seen.append((now_ns, seen.limits, seen.reference_kw))
         while now_ns - self._seen[0][0] > self._memory_s * 1e9:
             self._seen.popleft()
@@ -39,14 +43,17 @@ class CommandJudge:
         """The commands end: the next one begins anew."""
         self._last = None
 
-    def judge(self, plant: Ek3Plant, setpoint_kw: float, stamp_ms: int) -> None:
+    def judge(self, plant: Ek3Plant, setpoint_kw: float, stamp_ms: int, now_ns: int) -> None:
         """Let the plant count what a command breaks.
 
         Args:
             plant: the module.
             setpoint_kw: the command [kW].
             stamp_ms: when it was sent, on the sender's clock modulo 2^32 [ms].
+            now_ns: when it came, on the clock of `remember` [ns].
         """
+        if self._begun_ns is None or now_ns - self._begun_ns < self._memory_s * 1e9:
+            return
         limits = Box(min(seen[1].low_kw for seen in self._seen), max(seen[1].high_kw for seen in self._seen))
         references = Box(min(seen[2] for seen in self._seen), max(seen[2] for seen in self._seen))
         starts = [(references.clip(setpoint_kw), self._ramp * RAMP_SLACK_S)]
