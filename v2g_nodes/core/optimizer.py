@@ -25,8 +25,7 @@ from v2g_nodes.core.release import HOLD_OVER_SILENCE, SetpointRelease
 from v2g_nodes.core.target import MAJORITY, island_target_kw
 from v2g_nodes.core.types import Agreement, EpochId, Frame
 
-# While views differ a report more goes out at a time for each so many modules known; a subscriber keeps ten.
-KNOWN_PER_REPORT, REPORTS_AT_A_TIME = 4, 8
+KNOWN_PER_REPORT = 4  # while views differ a report more goes out at a time for each so many modules known
 PROMOTE_AFTER_RESENDS = 4  # after an agreement, so that the change does not end it for who has not agreed yet
 
 
@@ -136,7 +135,8 @@ class ModuleOptimizer:
         lately = now_ns - self._unrest_ns < self._settings.silence_ns
         differing = not self._alike(self.membership.heard if lately else self._linked)
         if now_ns - self._report_ns >= (self._settings.sync_ns if differing else self._settings.heartbeat_ns):
-            copies = min(1 + self.membership.known // KNOWN_PER_REPORT, REPORTS_AT_A_TIME) if differing else 1
+            most = self._settings.reports_at_a_time if differing else 1
+            copies = min(1 + self.membership.known // KNOWN_PER_REPORT, most)
             outbox.reports += [self._report(now_ns) for _ in range(copies)]
         return outbox
 

@@ -97,6 +97,7 @@ class OptimizerSettings:
         silence_ns: a neighbour not heard for so long is dead [ns].
         resend_ns: pause before a waiting agent repeats its frame [ns].
         sync_ns: pause between two reports while a neighbour's membership differs and reports are still new [ns].
+        reports_at_a_time: most reports in one go while a neighbour's membership differs; a subscriber keeps ten.
         island_rule: MAJORITY or NAMEPLATE_SHARE (core/target.py).
         algorithm: one of core/dispatch/methods.py METHODS, the same at every module.
         fall_ns: time in which any module's base power has come down from its rating [ns].
@@ -112,6 +113,7 @@ class OptimizerSettings:
     silence_ns: int = 500_000_000
     resend_ns: int = 25_000_000
     sync_ns: int = 15_000_000
+    reports_at_a_time: int = 8
     island_rule: str = MAJORITY
     algorithm: str = "supply_curve"
     fall_ns: int = 3_700_000_000
