@@ -15,7 +15,9 @@ import pytest
 
 from v2g_nodes.canbus.bus_port import BusPort
 from v2g_nodes.canbus.link import Link
+from v2g_nodes.canbus.multicast import LoopbackMulticastBus
 from v2g_nodes.canbus.settings import CanSettings
+from v2g_nodes.canbus.waiter import Waiter
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
@@ -32,7 +34,8 @@ class ScriptedBus(can.BusABC):
         self.channel_info = "scripted"
         self.sent: list[can.Message] = []
         self.coming: SimpleQueue[can.Message | Exception] = SimpleQueue()
-        self.refusal: Exception | None = None
+        self.refusal: Exception | None = None  # of every frame
+        self.refusals: list[Exception] = []  # of the next frames
         self.closed = False
         self.now_state = can.BusState.ACTIVE
         super().__init__("scripted")
@@ -43,6 +46,8 @@ class ScriptedBus(can.BusABC):
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         assert timeout == 0, "the link may not wait for the bus"
+        if self.refusals:
+            raise self.refusals.pop()
         if self.refusal is not None:
             raise self.refusal
         self.sent.append(msg)
@@ -201,7 +206,8 @@ def test_after_a_fault_a_bus_counts_as_up_when_it_has_worked() -> None:
 # The whole link, in its thread.
 
 
-def test_frames_go_out_at_once_and_come_in_batches() -> None:
+def test_frames_go_out_at_once_and_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("v2g_nodes.canbus.link.LONGEST_WAIT_S", 10 * PATIENCE_S)
     rack, batches = Rack(), SimpleQueue[list[WireFrame]]()
     with Link(ONE, batches.put, opener=rack) as link:
         link.send(WireFrame(SETPOINT, bytes(24)))
@@ -229,6 +235,64 @@ def test_while_the_bus_is_full_the_urgent_waits_first_and_the_newest_only() -> N
         wait_for(lambda: len(rack.bus().sent) == 2)
         assert [(m.arbitration_id, bytes(m.data)) for m in rack.bus().sent] == [(SETPOINT, b"new"), (CURVE, b"c")]
         assert (link.state.replaced, link.state.dropped, link.state.sent) == (1, 0, 2)
+
+
+def test_nothing_overtakes_a_frame_that_waits() -> None:
+    rack, inside, goes_on = Rack(), threading.Event(), threading.Event()
+
+    def hear(frames: list[WireFrame]) -> None:  # keeps the thread from sending
+        inside.set()
+        goes_on.wait(PATIENCE_S)
+
+    with Link(ONE, hear, opener=rack, clock=lambda: 0) as link:
+        rack.bus().coming.put(message(HEARTBEAT))
+        inside.wait(PATIENCE_S)
+        rack.bus().refusals.append(full())
+        link.send(WireFrame(SETPOINT, b""))
+        link.send(WireFrame(CURVE, b""))
+        assert rack.bus().sent == []
+        goes_on.set()
+        wait_for(lambda: len(rack.bus().sent) == 2)
+        assert [m.arbitration_id for m in rack.bus().sent] == [SETPOINT, CURVE]
+
+
+class RefusingOnce(LoopbackMulticastBus):
+    """A bus with a file descriptor that does not take the first frame."""
+
+    refused = False
+
+    def write(self, identifier: int, payload: bytes) -> None:
+        if not self.refused:
+            self.refused = True
+            raise full()
+        super().write(identifier, payload)
+
+
+def test_a_frame_that_waits_wakes_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("v2g_nodes.canbus.link.LONGEST_WAIT_S", 10 * PATIENCE_S)
+    port = 20_000 + os.getpid() % 10_000
+    heard = SimpleQueue[list[WireFrame]]()
+    opener = lambda settings, channel, *_: RefusingOnce(channel, settings.port, receive_own_messages=True)  # noqa: E731
+    with Link(CanSettings(port=port), heard.put, opener=opener, clock=lambda: 0) as link:
+        link.send(WireFrame(SETPOINT, b""))
+        assert heard.get(timeout=PATIENCE_S)[0].identifier == SETPOINT
+
+
+def test_an_adapter_that_hangs_up_is_noticed() -> None:
+    reading, writing = os.pipe()
+    bus = ScriptedBus()
+    bus.fileno = lambda: reading  # type: ignore[method-assign]
+    port = BusPort(ONE, ONE.channel, opener=lambda *_: bus)
+    port.attach(bus, 0)
+    waiter = Waiter()
+    waiter.watch([port])
+    waiter.wait(0.0)
+    assert port.is_open
+    os.close(writing)
+    waiter.wait(PATIENCE_S)
+    assert (port.is_open, port.text) == (False, "adapter gone")
+    waiter.close()
+    os.close(reading)
 
 
 def test_an_old_setpoint_never_comes_out_after_a_pause() -> None:
@@ -355,7 +419,7 @@ def test_a_lost_bus_a_is_taken_over_by_b_and_heartbeats_go_out_on_both() -> None
 
 def test_a_frame_that_bus_a_does_not_take_goes_out_on_b() -> None:
     rack = Rack()
-    with Link(TWO, lambda frames: None, opener=rack) as link:
+    with Link(TWO, lambda frames: None, opener=rack, clock=lambda: 0) as link:
         rack.bus(TWO.channel).refusal = full()
         link.send(WireFrame(SETPOINT, b"now"))
         wait_for(lambda: len(rack.bus(TWO.backup_channel).sent) == 1)
@@ -378,6 +442,29 @@ def test_who_speaks_on_b_is_followed_there() -> None:
         heard.get(timeout=PATIENCE_S)
         wait_for(lambda: follower.state.active == "B")
         assert leader.state.active == "B"
+
+
+def test_a_buffer_that_is_full_now_and_then_is_no_reason_to_change() -> None:
+    rack = Rack()
+    with Link(TWO, lambda frames: None, opener=rack, clock=lambda: 0) as link:
+        a = rack.bus(TWO.channel)
+        for number in range(1, 30):
+            a.refusals.append(full())
+            link.send(WireFrame(SETPOINT, b""))
+            wait_for(lambda number=number: len(a.sent) == number)  # type: ignore[misc]
+        assert link.state.active == "A"
+
+
+def test_own_frames_that_come_back_are_nobody_speaking_on_b() -> None:
+    rack, now_ns, heard = Rack(), [0], SimpleQueue[list[WireFrame]]()
+    with Link(TWO, heard.put, opener=rack, clock=lambda: now_ns[0]) as link:
+        a, b = rack.bus(TWO.channel), rack.bus(TWO.backup_channel)
+        link.send(WireFrame(CURVE, b""))
+        now_ns[0] = 2_000 * MS
+        for bus, identifier in ((b, CURVE), (a, SETPOINT)):  # after the second the first has been judged
+            bus.coming.put(message(identifier))
+            assert heard.get(timeout=PATIENCE_S)[0].identifier == identifier
+        assert link.state.active == "A"
 
 
 def test_both_buses_are_heard_and_a_heartbeat_counts_once() -> None:

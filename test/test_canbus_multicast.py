@@ -115,7 +115,7 @@ def test_own_frames_come_back_only_when_asked(
         ([(CURVE, 0x1FFFFFFF), (0x0100, 0xFF00)], [CURVE, SETPOINT]),
         ([(0xFFF5, 0xFF)], []),
         ([(5, 0x1FFFFFFF)], [5]),  # a short identifier is packed differently
-        ([(n, 0x1FFFFFFF) for n in range(100)], [5]),  # more than the kernel's program has room for
+        ([(n, 0x1FFFFFFF) for n in range(2000)], [5]),  # more than the kernel's program has room for
     ],
 )
 def test_filters_let_pass_exactly_what_matches(
@@ -131,6 +131,7 @@ def test_filters_let_pass_exactly_what_matches(
 def test_an_unwanted_frame_does_not_even_wake_the_reader(open_multicast: Opener) -> None:
     sender, receiver = open_multicast(), open_multicast(filters=[(0x10, 0xFF)])
     send(sender, CURVE)
+    send(receiver, SETPOINT)
     assert select.select([receiver], [], [], 0)[0] == []
     send(sender, SETPOINT)
     assert select.select([receiver], [], [], 1.0)[0] == [receiver]
@@ -188,6 +189,21 @@ def test_frames_of_other_kinds_are_told_apart(open_multicast: Opener) -> None:
     assert (reading.frames, reading.foreign) == ([], 3)
 
 
+def test_filters_may_change_also_to_more_than_the_kernel_takes(open_multicast: Opener) -> None:
+    sender, receiver = open_multicast(), open_multicast(filters=[(0x10, 0xFF)])
+    identifiers = range(CURVE - 2000, CURVE + 1)
+    receiver.set_filters([{"can_id": n, "can_mask": 0x1FFFFFFF, "extended": True} for n in identifiers])
+    send(sender, CURVE, SETPOINT)
+    assert heard(receiver) == [CURVE]
+
+
+def test_only_the_group_is_heard(open_multicast: Opener) -> None:
+    receiver = open_multicast()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(pack_message(can.Message(arbitration_id=CURVE, is_fd=True, data=bytes(8))), ("127.0.0.1", PORT))
+    assert heard(receiver) == []
+
+
 def test_nothing_can_leave_the_machine(open_multicast: Opener) -> None:
     writer = open_multicast()._writer
     assert writer.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 0
@@ -198,8 +214,10 @@ def test_nothing_can_leave_the_machine(open_multicast: Opener) -> None:
 def test_with_nothing_but_loopback_up_and_plain_python_can_as_peer() -> None:
     """In a network namespace of its own; there python-can's bus finds loopback too, by a route."""
     script = """
+        import socket
         import subprocess
         import can
+        from can.interfaces.udp_multicast.utils import pack_message
         from v2g_nodes.canbus import frame_io
         from v2g_nodes.canbus.multicast import LoopbackMulticastBus
         from v2g_nodes.canbus.wire_frame import WireFrame
@@ -218,6 +236,22 @@ def test_with_nothing_but_loopback_up_and_plain_python_can_as_peer() -> None:
             plain.send(can.Message(arbitration_id=0x0981FF22, is_fd=True, bitrate_switch=True, data=bytes(48)))
             (frame,) = [f for f in [b.recv(timeout=5.0)] if f is not None]
             assert (frame.arbitration_id, len(frame.data)) == (0x0981FF22, 48)
+
+        # somebody on a real network, who has joined the group there
+        subprocess.run(["ip", "link", "add", "net0", "type", "veth"], check=True)
+        subprocess.run(["ip", "address", "add", "10.9.9.1/24", "dev", "net0"], check=True)
+        subprocess.run(["ip", "link", "set", "net0", "up"], check=True)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            group, own = socket.inet_aton("239.255.43.1"), socket.inet_aton("10.9.9.1")
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("239.255.43.1", 43113))
+            stranger.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + own)
+            stranger.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+            data = pack_message(can.Message(arbitration_id=0x0981FF23, is_fd=True, data=bytes(48)))
+            stranger.sendto(data, ("239.255.43.1", 43113))
+            stranger.settimeout(5.0)
+            assert stranger.recv(2048) == data
+            assert b.recv(timeout=0) is None
         a.shutdown()
         b.shutdown()
         print("heard")

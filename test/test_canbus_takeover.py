@@ -89,6 +89,7 @@ def test_what_was_said_before_the_others_could_follow_does_not_pull_back() -> No
     for now_ns in range(0, 900 * MS, 10 * MS):  # others still on A, nobody on B yet
         takeover.spoken(A, now_ns)
         assert not takeover.decide(BOTH, now_ns)
+    assert not takeover.decide(BOTH, 1500 * MS)
 
 
 def test_who_is_left_alone_on_b_goes_back_to_where_the_others_speak() -> None:

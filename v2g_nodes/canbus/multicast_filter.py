@@ -8,6 +8,7 @@ anything else it lets the reader judge.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import socket
 import struct
@@ -17,7 +18,6 @@ SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
 LOAD_BYTE, LOAD_HALF, LOAD_WORD = 0x30, 0x28, 0x20  # BPF_LD | BPF_ABS | size, linux/bpf_common.h
 AND, JUMP_EQUAL, RETURN = 0x54, 0x15, 0x06
 WHOLE = 0xFFFFFFFF  # bytes of an accepted datagram
-MOST_FILTERS = 60  # jumps reach 255 instructions; each filter takes three
 
 SOURCE_PORT = 0  # where it is in the UDP header
 UDP_HEADER_BYTES = 8
@@ -44,7 +44,9 @@ def attach(reader: socket.socket, filters: Sequence[tuple[int, int]], own_port: 
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     try:
         reader.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(code)))
-    except OSError:
+    except OSError:  # too long, or not allowed here
+        with contextlib.suppress(OSError):
+            reader.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)  # of an earlier call
         return False
     return True
 
@@ -56,7 +58,7 @@ def compile_filter(filters: Sequence[tuple[int, int]], own_port: int | None) -> 
     program: list[Instruction] = []
     if own_port is not None:
         program += [(LOAD_HALF, 0, 0, SOURCE_PORT), (JUMP_EQUAL, 0, 1, own_port), drop]
-    if not filters or len(filters) > MOST_FILTERS:
+    if not filters:
         return [*program, accept]
     for at, value in ((MAP_AT, MAP_OF_11), (TIMESTAMP_AT, FLOAT64), (IDENTIFIER_TYPE_AT, UINT32)):
         program += [(LOAD_BYTE, 0, 0, UDP_HEADER_BYTES + at), (JUMP_EQUAL, 1, 0, value), accept]
