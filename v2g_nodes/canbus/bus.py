@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 
 RATE_SET_ELSEWHERE = ("socketcan", "virtual")  # SocketCAN: `ip link set can0 type can bitrate ...`
+# python-can logs what it also raises; a link tells it once instead of with each attempt to open an adapter
+logging.getLogger("can").setLevel(logging.CRITICAL)
+
 Filter = tuple[int, int]  # identifier, mask: wanted when the identifiers agree in the bits of the mask
 
 
