@@ -258,6 +258,50 @@ def test_with_nothing_but_loopback_up_and_plain_python_can_as_peer() -> None:
         b.shutdown()
         print("heard")
     """
+    run_in_namespace(script)
+
+
+def test_a_cable_may_be_out_for_a_while() -> None:
+    """The loopback interface is switched off and on again under a running link."""
+    script = """
+        import subprocess
+        from queue import Empty, SimpleQueue
+        from v2g_nodes.canbus.link import Link
+        from v2g_nodes.canbus.settings import CanSettings
+        from v2g_nodes.canbus.wire_frame import WireFrame
+
+        def switch(state):
+            subprocess.run(["ip", "link", "set", "lo", state], check=True)
+
+        def arrives():
+            for _ in range(1000):
+                sender.send(WireFrame(0x0981FF20, bytes(64)))
+                try:
+                    return heard.get(timeout=0.02)
+                except Empty:
+                    pass
+            raise AssertionError(sender.state, receiver.state)
+
+        heard, told = SimpleQueue(), SimpleQueue()
+        switch("up")
+        with (
+            Link(CanSettings(), print, on_fault=told.put) as sender,
+            Link(CanSettings(), heard.put) as receiver,
+        ):
+            arrives()
+            switch("down")
+            sender.send(WireFrame(0x0981FF20, bytes(64)))
+            assert told.get(timeout=20.0).startswith("bus A can't send"), sender.state
+            switch("up")
+            arrives()
+            assert sender.state.up, sender.state
+        print("heard")
+    """
+    run_in_namespace(script)
+
+
+def run_in_namespace(script: str) -> None:
+    """Run a script that prints "heard" in a network of its own; skip the test where there can be none."""
     try:
         subprocess.run(["unshare", "--net", "true"], check=True, capture_output=True, timeout=10)
         subprocess.run(["ip", "-V"], check=True, capture_output=True, timeout=10)
