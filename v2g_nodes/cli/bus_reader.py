@@ -8,12 +8,13 @@ from typing import NamedTuple
 from v2g_nodes.canbus import verdict
 from v2g_nodes.canbus.codec import Codec, SignalError
 from v2g_nodes.canbus.frame_watch import FrameLine, FrameWatch
-from v2g_nodes.canbus.identifier import Identifier
+from v2g_nodes.canbus.identifier import Identifier, module_of
 from v2g_nodes.canbus.message_spec import HEADER_BYTES, TRAILER_BYTES
 from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.wire import Listener
 from v2g_nodes.cli.bus_ear import Heard
 
+UNPROVEN = "unproven"  # verdict on a keyed frame whose receiver's life is not known yet; it is not counted
 NS_PER_MS, NS_PER_S = 1_000_000, 1_000_000_000
 STAMP = slice(1, 5)  # of the payload: the sender's Unix time modulo 2^32 [ms], little-endian
 STAMPS = 1 << 32
@@ -28,7 +29,7 @@ class Reading(NamedTuple):
         identifier: its fields.
         name: of the message; empty where there is none of this code.
         signals: by name; None where they can't be read. Not to be believed where the frame is refused.
-        verdict: of canbus/verdict.py.
+        verdict: of canbus/verdict.py, or UNPROVEN.
         detail: more on the verdict; may be empty.
         lost: frames missing before it.
         payload: as it came.
@@ -78,14 +79,19 @@ class BusReader:
         self._now_unix_ns = heard.unix_ns  # a recording is judged by the clock of its time
         self._begun_ns = min(self._begun_ns or frame.received_ns, frame.received_ns)
         self._ended_ns = max(self._ended_ns, frame.received_ns)
-        received = listener.hear(frame, frame.received_ns)
+        identifier = Identifier.unpack(frame.identifier)
+        if self._is_unproven(identifier, listener):
+            received, word, detail = None, UNPROVEN, "its receiver has sent no heartbeat yet"
+        else:
+            received = listener.hear(frame, frame.received_ns)
+            word, detail = listener.verdict, listener.detail
         spec = self._codec.by_code(frame.identifier & 0xFF)
         signals = None if received is None else received.signals
         if spec is not None and signals is None:
             signals = self._unchecked(spec.name, frame.payload)
         name = "" if spec is None else spec.name
-        return Reading(heard.bus, heard.unix_ns, Identifier.unpack(frame.identifier), name, signals, listener.verdict,
-                       listener.detail, 0 if received is None else received.lost, frame.payload)
+        lost = 0 if received is None else received.lost
+        return Reading(heard.bus, heard.unix_ns, identifier, name, signals, word, detail, lost, frame.payload)
 
     @property
     def span_s(self) -> float:
@@ -101,6 +107,11 @@ class BusReader:
             watch = FrameWatch()
             self._buses[bus] = Listener(self._protection, watch, lambda: self._now_unix_ns // NS_PER_MS), watch
         return self._buses[bus]
+
+    def _is_unproven(self, identifier: Identifier, listener: Listener) -> bool:
+        """Whether it is sealed for a device's life that is not known yet."""
+        to_device = module_of(identifier.destination) == identifier.destination
+        return self._protection.keyed and to_device and identifier.destination not in listener.lives
 
     def _unchecked(self, name: str, payload: bytes) -> Mapping[str, float] | None:
         try:

@@ -10,12 +10,13 @@ from statistics import median
 from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.identifier import MODULES_MAX, controller_slot, device_slot, module_of, slot_name
 from v2g_nodes.canbus.link_state import LinkState
-from v2g_nodes.canbus.verdict import VERSION
-from v2g_nodes.cli.bus_reader import Reading
+from v2g_nodes.canbus.verdict import CHECK, STALE, VERSION
+from v2g_nodes.cli.bus_reader import UNPROVEN, Reading
 from v2g_nodes.cli.finding import NOTE, OK, WRONG, Finding
 
 CLOCK_LIMIT_MS = 500  # of an offset; with keys frames beyond 2 s are refused, and a clock that is off drifts on
 LOAD_HIGH = 0.5  # of the bus; beyond it low priorities begin to wait
+CAUSES = {CHECK: " (damaged, forged or of another can.key_file)", STALE: " (played back, or its clock is off)"}
 SAME_VERSION = "bring firmware and ek3.dbc to the same version"
 POWER_STEP_KW = 2e-4  # resolution of a rating on the bus
 
@@ -47,6 +48,8 @@ class BusHealth:
     def add(self, reading: Reading) -> None:
         """Take in a frame."""
         source = reading.identifier.source
+        if reading.verdict == UNPROVEN:
+            return
         if not reading.accepted and reading.verdict != VERSION:
             self._refused[reading.verdict, reading.name or f"0x{reading.identifier.code:02X}", slot_name(source)] += 1
             return
@@ -175,8 +178,8 @@ class BusHealth:
     def _of_frames(self) -> list[Finding]:
         found = []
         for (word, name, who), count in self._refused.most_common(10):
-            cause = " (damaged, forged or of another can.key_file)" if word == "check" else ""
-            found.append(Finding("refused", WRONG, f"{count} x {name} of {who}: {word}{cause}", "see v2g can dump"))
+            text = f"{count} x {name} of {who}: {word}{CAUSES.get(word, '')}"
+            found.append(Finding("refused", WRONG, text, "see v2g can dump"))
         total = sum(speaker.frames for speaker in self._speakers.values())
         return [*found, Finding("frames", OK, f"{total} good ones of {len(self._speakers)} speakers")]
 
