@@ -98,6 +98,12 @@ def test_speaking_for_another_slot() -> None:
     assert received.source == 130
 
 
+def test_time_of_arrival_is_the_frames_own_if_it_has_one() -> None:
+    wire = Wire(None)
+    arrived = [wire.device.hear(wire.setpoint()._replace(received_ns=ns), wire.now_ns) for ns in (77, 0)]
+    assert [received and received.received_ns for received in arrived] == [77, wire.now_ns]
+
+
 def test_what_can_not_be_sent_leaves_no_gap() -> None:
     wire = Wire(None)
     assert wire.hears(wire.setpoint()) == verdict.OK

@@ -36,7 +36,7 @@ class Received(NamedTuple):
         sequence: of the frame.
         stamp_ms: sender's Unix time modulo 2^32 [ms].
         signals: see Codec.unpack.
-        received_ns: receiver's steady clock [ns].
+        received_ns: receiver's steady clock at arrival [ns].
         lost: frames missing before this one.
     """
 
@@ -172,7 +172,8 @@ class Listener:
         if spec.name == HEARTBEAT and 1 <= source <= MODULES_MAX:
             self.lives[source] = int(signals["life"])
         destination = bits >> 8 & 255
-        received = Received(spec.name, source, destination, sequence, stamp_ms, signals, now_ns, missing)
+        arrived_ns = frame.received_ns or now_ns
+        received = Received(spec.name, source, destination, sequence, stamp_ms, signals, arrived_ns, missing)
         return word, "", missing, received
 
     def _check(self, bits: int, payload: bytes) -> tuple[MessageSpec | None, str, str]:
