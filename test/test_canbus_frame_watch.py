@@ -53,9 +53,9 @@ def test_the_first_of_a_kind_is_told_at_once_then_one_line_each_five_seconds() -
     for step in range(1100):
         watch.note(identifier(), verdict.CHECK, step * S // 100)
         told += watch.news(step * S // 100)
-    assert told == [f"STATUS of module 3: {count} frames refused, check" for count in (1, 500, 500)]
+    assert told == [f"STATUS of module 3: {count} refused, check" for count in ("1 frame", "500 frames", "500 frames")]
     watch.note(identifier(source=4), verdict.CHECK, 11 * S, detail="no keyed frame")
-    assert watch.news(11 * S) == ["STATUS of module 4: 1 frames refused, check (no keyed frame)"]
+    assert watch.news(11 * S) == ["STATUS of module 4: 1 frame refused, check (no keyed frame)"]
     assert watch.news(12 * S) == []
 
 

@@ -270,7 +270,11 @@ def test_a_broadcast_with_a_key_has_to_be_of_now(late_ms: int, word: str) -> Non
     wire = Wire(KEY)
     frame = wire.speaker(65).say("TIME_SYNC", TIME)
     wire.unix_ms += late_ms
-    assert wire.hears(frame, wire.listener()) == word
+    listener = wire.listener()
+    assert wire.hears(frame, listener) == word
+    assert listener.detail == (
+        "" if word == verdict.OK else f"its time is {-late_ms / 1000:+} s off, allowed 2 s either way"
+    )
 
 
 def test_a_device_without_a_clock_takes_it_from_the_first_frame_sealed_for_its_life() -> None:

@@ -176,9 +176,10 @@ class FrameWatch:
 
 def _headline(word: str, source: int, news: _News) -> str:
     who = slot_name(source)
+    frames = f"{news.count} frame{'s' if news.count > 1 else ''}"
     if word == verdict.VERSION:
-        return f"{who} {news.detail}: {news.count} frames not read"
-    about = f" ({news.detail})" if news.detail else ""
+        return f"{who} {news.detail}: {frames} not read"
     if word == verdict.LOST:
-        return f"{news.name} of {who}: {news.count} frames lost"
-    return f"{news.name} of {who}: {news.count} frames refused, {word}{about}"
+        return f"{news.name} of {who}: {frames} lost"
+    about = f" ({news.detail})" if news.detail else ""
+    return f"{news.name} of {who}: {frames} refused, {word}{about}"

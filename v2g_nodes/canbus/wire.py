@@ -161,9 +161,9 @@ class Listener:
         if spec is None:
             return word, detail, 0, None
         _, stamp_ms, sequence, _ = _HEADER.unpack_from(payload)
-        word, missing = self._place(spec, bits, stamp_ms, sequence, now_ns)
+        word, missing, detail = self._place(spec, bits, stamp_ms, sequence, now_ns)
         if word not in verdict.ACCEPTED:
-            return word, "", 0, None
+            return word, detail, 0, None
         try:
             signals = self._codec.unpack(spec.name, payload[HEADER_BYTES:-TRAILER_BYTES])
         except SignalError as error:
@@ -203,22 +203,25 @@ class Listener:
             return self.nonce
         return self.lives.get(destination, 0)
 
-    def _place(self, spec: MessageSpec, bits: int, stamp_ms: int, sequence: int, now_ns: int) -> tuple[str, int]:
-        """Verdict on the frame's time, and how many frames are missing before it."""
+    def _place(self, spec: MessageSpec, bits: int, stamp_ms: int, sequence: int, now_ns: int) -> tuple[str, int, str]:
+        """Verdict on the frame's time, how many frames are missing before it, and more words about the verdict."""
         if not self._protection.keyed:
-            return self._order.place(bits, stamp_ms, sequence, 0, now_ns, ANEW_NS)
+            return *self._order.place(bits, stamp_ms, sequence, 0, now_ns, ANEW_NS), ""
         nonce = self._nonce_of(bits)
         if nonce:
-            placed = self._order.place(bits, stamp_ms, sequence, nonce, now_ns, None)
-            if self._clock_ms is None and placed[0] in verdict.ACCEPTED:
+            word, missing = self._order.place(bits, stamp_ms, sequence, nonce, now_ns, None)
+            if self._clock_ms is None and word in verdict.ACCEPTED:
                 self._clock_lead_ms = stamp_ms - now_ns // 1_000_000
-            return placed
+            return word, missing, ""
         if spec.name == HEARTBEAT:  # grants nothing, and a device without a clock has to be heard to get one
-            return self._order.place(bits, stamp_ms, sequence, 0, now_ns, HEARTBEAT_ANEW_NS)
+            return *self._order.place(bits, stamp_ms, sequence, 0, now_ns, HEARTBEAT_ANEW_NS), ""
         time_ms = self.time_ms(now_ns)
-        if time_ms is None or not -CLOCK_WINDOW_MS <= _ahead_ms(stamp_ms, time_ms) <= CLOCK_WINDOW_MS:
-            return verdict.STALE, 0
-        return self._order.place(bits, stamp_ms, sequence, 0, now_ns, None)
+        if time_ms is None:
+            return verdict.STALE, 0, "no clock yet"
+        ahead_ms = _ahead_ms(stamp_ms, time_ms)
+        if abs(ahead_ms) > CLOCK_WINDOW_MS:
+            return verdict.STALE, 0, f"its time is {ahead_ms / 1000:+.1f} s off, allowed 2 s either way"
+        return *self._order.place(bits, stamp_ms, sequence, 0, now_ns, None), ""
 
 
 def _ahead_ms(stamp_ms: int, time_ms: int) -> int:
