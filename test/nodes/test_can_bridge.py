@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from v2g_nodes.msg import GridSignal, MarketPlan
 
 from v2g_nodes.canbus.frame_watch import FrameWatch
@@ -199,3 +200,21 @@ def test_a_dry_run_sends_nothing_and_still_lets_its_modules_agree(bench: Bench, 
     bench.sender(streams.CURVE, "/ek3_01").publish(convert.curve_message(FRAME))
     bench.until(lambda: len(curves))
     assert not far.heard
+
+
+def test_diagnostics_tell_every_message_of_every_sender(bench: Bench, far: FarHost, bridge: CanBridgeNode) -> None:
+    told = bench.heard(streams.DIAGNOSTICS)
+    far.say("CURVE", can_words.curve_signals(convert.curve_message(FRAME._replace(sender=3))), controller_slot(3))
+    bench.until(lambda: any("CURVE of controller 3" in values_of(message) for message in told))
+    assert told[-1].status[0].level == DiagnosticStatus.OK
+    values = values_of(told[-1])
+    assert values["CURVE of controller 3"].startswith("ok: 1 frames")
+    assert values["up"] == "True"
+    spoiled = far.frames[0].payload[:-1] + b"\xff"
+    far.link.send(far.frames[0]._replace(payload=spoiled))
+    bench.until(lambda: told[-1].status[0].level == DiagnosticStatus.WARN, "a refused frame is worth a warning")
+    assert "frames refused" in told[-1].status[0].message
+
+
+def values_of(message: DiagnosticArray) -> dict[str, str]:
+    return {item.key: item.value for item in message.status[0].values}

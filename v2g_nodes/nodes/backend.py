@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from v2g_nodes.canbus.frame_watch import FrameLine
+from v2g_nodes.canbus.link_state import LinkState
 from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
 from v2g_nodes.sim.kept_state import KeptState
@@ -14,6 +16,13 @@ from v2g_nodes.sim.kept_state import KeptState
 
 class BackendError(V2gError, RuntimeError):
     """The hardware does not do what it was asked for."""
+
+
+class Health(NamedTuple):
+    """How the bus serves a module: its link, and every message that was heard."""
+
+    link: LinkState
+    frames: Sequence[FrameLine]
 
 
 class Backend(Protocol):
@@ -30,6 +39,9 @@ class Backend(Protocol):
 
     def problem(self) -> str:
         """Why the hardware can't be used at the moment although it has not tripped; empty when it can."""
+
+    def health(self) -> Health | None:
+        """How the bus to the hardware is; None without a bus."""
 
     def reset_fault(self) -> None:
         """Clear a trip whose cause is gone.
@@ -77,6 +89,9 @@ class SimulatedModule:
     def problem(self) -> str:
         """See Backend."""
         return ""
+
+    def health(self) -> None:
+        """See Backend: there is no bus."""
 
     def reset_fault(self) -> None:
         """See Backend."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.device_view import DeviceView
 from v2g_nodes.canbus.device_words import Setpoint, Status, setpoint_signals
-from v2g_nodes.canbus.frame_watch import FrameLine
 from v2g_nodes.canbus.identifier import controller_slot, device_slot
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.link_state import LinkState
@@ -23,7 +22,7 @@ from v2g_nodes.core.battery import UNPLUGGED, VehicleState
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.limits import ZERO_BOX
 from v2g_nodes.core.types import Box
-from v2g_nodes.nodes.backend import BackendError
+from v2g_nodes.nodes.backend import BackendError, Health
 from v2g_nodes.sim.ek3_module import Measurement
 
 SILENCE_S = 0.3  # s, three idle periods of STATUS
@@ -49,13 +48,6 @@ class BusLink(Protocol):
 
 
 OpenLink = Callable[[Callable[[list[WireFrame]], None]], BusLink]
-
-
-class Health(NamedTuple):
-    """How the bus serves this module: its link, and every message that was heard."""
-
-    link: LinkState
-    frames: Sequence[FrameLine]
 
 
 class CanModule:
@@ -150,7 +142,7 @@ class CanModule:
         self._link.close()
 
     def health(self) -> Health:
-        """How the bus serves this module."""
+        """See Backend."""
         return Health(self._link.state, self._view.watch.lines(self._clock_ns()))
 
     def _on_frames(self, frames: list[WireFrame]) -> None:

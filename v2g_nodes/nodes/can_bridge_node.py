@@ -217,8 +217,9 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
             "bus_frames_lost": self._watch.lost,
             "bus_frames_refused": sum(self._watch.refused.values()) + self._foreign,
         }
+        lines = self._watch.lines(time.monotonic_ns())
         self._diagnostics_out.publish(
-            bus_diagnostics(convert.to_time(self.now_s()), "can_bridge", state, self._watch.refused, figures)
+            bus_diagnostics(convert.to_time(self.now_s()), "can_bridge", state, lines, figures)
         )
         events.emit("bus", up=state.up, text=state.text, sent=state.sent, received=state.received, **figures)
 

@@ -1,45 +1,56 @@
-"""What a node with a link to the bus tells on /diagnostics."""
+"""What a node with a link to the CAN bus tells on /diagnostics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from v2g_nodes.canbus.link import LinkState
+from v2g_nodes.canbus.frame_watch import FrameLine
+from v2g_nodes.canbus.identifier import slot_name
+from v2g_nodes.canbus.link_state import LinkState
 
 
 def bus_diagnostics(
-    stamp: Time, who: str, state: LinkState, refused: Mapping[str, int], figures: Mapping[str, float]
+    stamp: Time, who: str, state: LinkState, lines: Sequence[FrameLine], figures: Mapping[str, float] | None = None,
+    problem: str = "",
 ) -> DiagnosticArray:
-    """Status of one link.
+    """Status of one link: OK only if the bus works, nothing was refused and nobody is late.
 
     Args:
         stamp: ROS time.
         who: name of the node.
         state: of its link.
-        refused: frames that were not believed, by verdict.
+        lines: of every message of every sender.
         figures: whatever else is known, by name.
+        problem: why the other end can't be used; empty when it can.
     """
+    refused = sum((Counter(line.refused) for line in lines), Counter[str]())
+    late = [f"{line.name} of {slot_name(line.source)}" for line in lines if line.late]
     level, text = DiagnosticStatus.OK, f"bus {state.active} works"
-    if not state.up:
-        level, text = DiagnosticStatus.ERROR, f"bus {state.active} is down: {state.text}"
-    elif refused:
+    if not state.up or problem:
+        level, text = DiagnosticStatus.ERROR, problem or f"bus {state.active} is down: {state.text}"
+    elif refused or late:
         level = DiagnosticStatus.WARN
-        text = "frames refused: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(refused.items()))
+        words = [f"{count} frames refused: {verdict}" for verdict, count in sorted(refused.items())]
+        text = "; ".join([*words, *(f"{what} is late" for what in late)])
     values = {
-        **state._asdict(),
-        **{f"refused {verdict}": count for verdict, count in sorted(refused.items())},
-        **{name: f"{value:.4g}" for name, value in figures.items()},
+        **{name: str(value) for name, value in state._asdict().items()},
+        **{name: f"{value:.4g}" for name, value in (figures or {}).items()},
+        **{f"{line.name} of {slot_name(line.source)}": _words(line) for line in lines if line.source >= 0},
     }
     status = DiagnosticStatus(
-        level=level,
-        name=f"{who}: CAN bus",
-        message=text,
-        hardware_id=who,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
+        level=level, name=f"{who}: CAN bus", message=text, hardware_id=who,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )  # fmt: skip
     array = DiagnosticArray(status=[status])
     array.header.stamp = stamp
     return array
+
+
+def _words(line: FrameLine) -> str:
+    refused = "".join(f", {count} {verdict}" for verdict, count in sorted(line.refused.items()))
+    return (f"{line.verdict}: {line.frames} frames, {line.rate_hz:.4g} Hz, last {line.age_s:.3f} s ago, "
+            f"{line.lost} lost{refused}")

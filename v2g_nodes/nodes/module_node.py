@@ -22,6 +22,7 @@ from v2g_nodes.msg import Applied, ModuleStatus
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.can_diagnostics import bus_diagnostics
 from v2g_nodes.nodes.can_parameters import CanParameters
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.sources import RunClock
@@ -30,6 +31,7 @@ REPORT_S = 0.05  # s, `applied` at most this often
 REPORT_LATEST_S = 0.2  # s, and at least this often
 CHANGE_KW = 0.001  # kW, smaller changes are not worth a message
 STATUS_S = 0.5  # s
+HEALTH_S = 1.0  # s, /diagnostics of a module on a bus
 PAUSE_S = 0.1  # s, wall: a tick that comes later than this has had a pause before it; below the hardware's time-out
 
 Request: TypeAlias = Callable[[ModuleControl, float, float], float]
@@ -98,6 +100,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self.base_kw = 0.0  # droop's, agreed and valid
         self._applied_out = self.publisher(streams.APPLIED)
         self._status_out = self.publisher(streams.STATUS)
+        self._diagnostics_out = self.publisher(streams.DIAGNOSTICS)
         self._applied_ns = 0
         self._status_ns = 0
         self._listeners = 0
@@ -114,6 +117,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._observe()  # limits before the first tick, or its gate would force power that flows to zero at once
         self._driven_ns = time.monotonic_ns()
         self.every(REPORT_S, self._on_report)
+        if self._backend.health() is not None:
+            self.every(HEALTH_S, self._tell_health)
 
     def deactivate(self) -> None:
         """Stop commanding: the hardware times out and ramps to zero by itself. Say so."""
@@ -199,6 +204,14 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._applied_out.publish(applied)
         if status is not None:
             self._status_out.publish(status)
+
+    def _tell_health(self) -> None:
+        health = self._backend.health()
+        if health is not None:
+            who, stamp = f"ek3_{self.p.module_id:02d}", convert.to_time(self.now_s())
+            self._diagnostics_out.publish(
+                bus_diagnostics(stamp, who, health.link, health.frames, problem=self._backend.problem())
+            )
 
     def _applied_due(self, now_ns: int, silent: bool) -> Applied | None:
         shown = (self.control.mode, self.control.setpoint_kw, self._seen.power_kw, self.base_kw)
