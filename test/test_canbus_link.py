@@ -157,10 +157,11 @@ def test_a_full_buffer_is_borne_and_told_only_when_it_lasts(refusal: can.CanErro
     assert port.up
 
 
-def test_an_adapter_that_is_gone_is_given_up_at_once_and_other_faults_when_they_last() -> None:
+@pytest.mark.parametrize("refusal", [can.CanOperationError("odd", 9999), RuntimeError("of a vendor's driver")])
+def test_an_adapter_that_is_gone_is_given_up_at_once_and_other_faults_when_they_last(refusal: Exception) -> None:
     rack = Rack()
     port = opened_port(rack)
-    rack.bus().refusal = can.CanOperationError("odd", 9999)
+    rack.bus().refusal = refusal
     assert not port.send(WireFrame(CURVE, b""), 0)
     assert not port.up
     assert port.is_open

@@ -17,7 +17,7 @@ FIRST_BACKOFF_NS, LONGEST_BACKOFF_NS = 50_000_000, 1_000_000_000
 PATIENCE_NS = 50_000_000  # with a bus that takes no frames
 MOST_AT_ONCE = 256  # frames of one reading: a flood must not keep the thread from sending
 GONE = (errno.ENODEV, errno.ENXIO, errno.ENETDOWN, errno.EBADF)
-BUFFER_FULL = (errno.ENOBUFS, errno.EAGAIN, None)  # python-can gives no number for a socket that is not writable
+BUFFER_FULL = (errno.ENOBUFS, errno.EAGAIN)
 
 Opener = Callable[[CanSettings, str, Sequence[Filter], bool], can.BusABC]
 
@@ -179,8 +179,10 @@ class BusPort:
         if self._fails_since_ns is None:
             self._fails_since_ns = now_ns
         lasts = now_ns - self._fails_since_ns > PATIENCE_NS
-        number = getattr(error, "error_code", None) or getattr(error, "errno", None)
+        number = _number(error)
         is_full = number in BUFFER_FULL or isinstance(error, can.CanTimeoutError)
+        if isinstance(error, can.CanOperationError) and number is None:
+            is_full = True  # what python-can says of a socket that is not writable
         if lasts or not is_full:
             self.text = f"can't send: {_said(error)}"
         if number in GONE or (lasts and not is_full):
@@ -194,6 +196,11 @@ class BusPort:
         self.text = text
         self._due_ns = now_ns + self._backoff_ns
         self._backoff_ns = min(2 * self._backoff_ns, LONGEST_BACKOFF_NS)
+
+
+def _number(error: Exception) -> int | None:
+    number = getattr(error, "error_code", None) or getattr(error, "errno", None)
+    return number if isinstance(number, int) else None
 
 
 def _said(error: Exception) -> str:
