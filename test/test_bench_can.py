@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.cli import bench_can, bus_meter_process
+from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_meter_process import BusMeter
 from v2g_nodes.cli.bus_tally import BusTally
 from v2g_nodes.cli.bus_worst_case import worst_case_load
@@ -97,7 +100,7 @@ def test_the_station_written_is_the_shipped_one_with_other_modules(tmp_path: Pat
 
 
 GOOD = {"duration_s": 60.0, "bytes_per_frame_max": 64, "kbps_per_module_max": 99.9, "bus_load_max": 0.49,
-        "frames_lost": 0, "frames_odd": 0, "frames_by_code": {"16": 5, "200": 1}}
+        "frames_lost": 0, "frames_odd": 0, "meter_missed": 0, "frames_by_code": {"16": 5, "200": 1}}
 
 
 class Result:
@@ -116,6 +119,7 @@ class Result:
         (GOOD | {"kbps_per_module_max": 100.0}, Result(), "", "kbps_per_module_max 100, allowed below 100"),
         (GOOD | {"bus_load_max": 0.5}, Result(), "", "bus_load_max 0.5, allowed below 0.5"),
         (GOOD | {"frames_lost": 1}, Result(), "", "frames_lost 1, allowed 0"),
+        (GOOD | {"meter_missed": 7}, Result(), "", "meter_missed 7, allowed 0"),
         (GOOD, Result("gap_max 1"), "", "station: gap_max 1"),
         ({}, None, "no live run", "no live run"),
     ],
@@ -167,7 +171,22 @@ def test_the_meter_counts_between_its_two_commands_only() -> None:
     told = meter.figures
     assert told["frames"] == 295
     assert (told["frames_lost"], told["frames_odd"], told["bytes_per_frame_max"]) == (0, 0, 24)
+    assert told["meter_missed"] == 0
     assert told["frames_by_code"] == {"16": 295}
+
+
+def test_what_finds_no_room_is_counted() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:
+        reader.bind(("127.0.0.1", 0))
+        ample = AmpleSocket(reader.fileno())
+        with closing(ample), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as writer:
+            writer.sendto(b"there is room", reader.getsockname())
+            assert ample.missed == 0
+            assert reader.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 200_000
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the least there is, some kilobytes
+            for _ in range(100):
+                writer.sendto(bytes(500), reader.getsockname())
+            assert 50 < ample.missed < 100
 
 
 def send(link: Link, first: int, end: int) -> None:

@@ -37,7 +37,8 @@ BYTES_MUST, KBPS_MUST, LOAD_MUST = 64, 100.0, 0.5
 #: of the bus, in the order of the JSON; null where nothing was measured
 BUS_KEYS = (
     "duration_s", "bus_load_max", "bus_load_max_100ms", "bus_load_mean", "bytes_per_frame_max", "kbps_per_module_max",
-    "payload_kbps_per_module_max", "frames", "frames_per_s", "frames_lost", "frames_repeated", "frames_odd", "senders",
+    "payload_kbps_per_module_max", "frames", "frames_per_s", "frames_lost", "frames_repeated", "frames_odd",
+    "meter_missed", "senders",
 )  # fmt: skip
 #: of the run: what so many modules do to the timing on this machine
 RUN_KEYS = (
@@ -158,7 +159,7 @@ def _misses(figures: Mapping[str, object]) -> list[str]:
     for key, limit, allowed in (("bytes_per_frame_max", BYTES_MUST, f"up to {BYTES_MUST}"),
                                 ("kbps_per_module_max", math.nextafter(KBPS_MUST, 0.0), f"below {KBPS_MUST:g}"),
                                 ("bus_load_max", math.nextafter(LOAD_MUST, 0.0), f"below {LOAD_MUST:g}"),
-                                ("frames_lost", 0, "0"), ("frames_odd", 0, "0")):  # fmt: skip
+                                ("frames_lost", 0, "0"), ("frames_odd", 0, "0"), ("meter_missed", 0, "0")):  # fmt: skip
         value = figures[key]
         if not (isinstance(value, (int, float)) and value <= limit):
             shown = f"{value:.4g}" if isinstance(value, (int, float)) else "not measured"

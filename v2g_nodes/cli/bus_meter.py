@@ -18,7 +18,9 @@ from typing import Any
 from v2g_nodes.canbus.bus import open_bus
 from v2g_nodes.canbus.frame_io import read
 from v2g_nodes.canbus.settings import CanSettings
+from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_tally import BusTally
+from v2g_nodes.nodes.priority import OPTIMIZER_PRIORITY, claim_real_time
 
 STDIN = 0
 AT_ONCE = 256  # frames of one reading: a flood must not keep it from hearing its commands
@@ -42,6 +44,8 @@ class Meter:
 
     def __init__(self, settings: CanSettings) -> None:
         self._bus = open_bus(settings, settings.channel)
+        self._room = AmpleSocket(self._bus.fileno())
+        self._missed_before = 0
         self._settings = settings
         self._tally: BusTally | None = None
         self._latest_ns = 0  # of a frame; they are counted in order
@@ -51,13 +55,15 @@ class Meter:
 
     def close(self) -> None:
         """Leave the bus."""
+        self._room.close()
         self._bus.shutdown()
 
     def run(self) -> dict[str, object] | None:
         """Count between two lines of standard input.
 
         Returns:
-            As `BusTally.figures`; None when standard input ended before that.
+            As `BusTally.figures`, with `meter_missed`, frames that were thrown away before the meter could read them;
+            None when standard input ended before that.
         """
         while True:
             ready = {number for number, _ in self._poll.poll(LONGEST_WAIT_S * 1e3)}
@@ -70,8 +76,8 @@ class Meter:
             if self._tally is not None:
                 while self._count(now_ns):  # all that had come until now
                     pass
-                return self._tally.figures(now_ns)
-            self._tally = BusTally(self._settings, now_ns)
+                return self._tally.figures(now_ns) | {"meter_missed": self._room.missed - self._missed_before}
+            self._tally, self._missed_before = BusTally(self._settings, now_ns), self._room.missed
             _say(event="counting")
 
     def _count(self, until_ns: int) -> bool:
@@ -93,6 +99,7 @@ def main(fields: Mapping[str, Any]) -> int:
     Returns:
         Exit code.
     """
+    claim_real_time(OPTIMIZER_PRIORITY)  # what it does not hear in time is not measured
     with closing(Meter(CanSettings(**fields))) as meter:
         _say(event="listening")
         figures = meter.run()
