@@ -15,11 +15,13 @@ from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.limits import ModuleRating
 from v2g_nodes.core.module_control import ModuleControl, Observation
+from v2g_nodes.core.pace import Pace
 from v2g_nodes.nodes.can_backend import CanModule
 from v2g_nodes.sim.can_firmware import CanDevice
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement, build_plant
 
 TICK_S = 0.005
+PAUSE_S = 0.1  # of nodes/module_node.py
 STEP_TICKS = 2  # ticks of control for a step of the device
 MODULE = 3
 WALL_MS = 1_795_000_000_000
@@ -57,13 +59,14 @@ class CanRig:
         self.key = key
         self.now_ns = 5_000_000_000
         self.ticks = 0
+        self.pace = Pace(PAUSE_S)
         self.wanted_kw = 0.0
         self.to_device_is_cut = self.to_host_is_cut = False
         self.recorded: list[tuple[int, WireFrame]] = []
         self.seen: list[Measurement] = []
         self.commands: list[Setpoint] = []
         self.references_kw: list[float] = []
-        self._to_device: list[WireFrame] = []
+        self._to_device: list[WireFrame] = []  # in the receive buffers
         self._to_host: list[WireFrame] = []
         self.start_device(build_plant(self.parameters))
         p = self.parameters
@@ -100,12 +103,45 @@ class CanRig:
         """One tick of control, and every other time one step of the device."""
         self.now_ns += round(TICK_S * 1e9)
         self.ticks += 1
+        self.read()
+        self.decide()
+        if self.ticks % STEP_TICKS == 0:
+            self.step_device()
+
+    def read(self) -> None:
+        """The host's link hands on what has come."""
         heard, self._to_host = self._to_host, []
         if heard:
-            self.hear([frame._replace(received_ns=self.now_ns) for frame in heard])
-        self._control()
-        if self.ticks % STEP_TICKS == 0:
-            self._step_device()
+            self.hear(heard)
+
+    def decide(self, held_up_s: float = 0.0) -> None:
+        """As ModuleNode._tick.
+
+        Args:
+            held_up_s: time for which the thread does not run between its look at the clock and the bus [s].
+        """
+        control, now_s = self.control, self.now_ns / 1e9
+        pause_s, dt_s = self.pace.take(now_s)
+        if dt_s <= 0.0:
+            return
+        if pause_s > 0.0:
+            self._exchange(None, pause_s)
+        if self.measured.timed_out:
+            control.resume(self.measured.reference_kw)
+        result = control.apply(self.wanted_kw, dt_s)
+        self.now_ns += round(held_up_s * 1e9)
+        self._exchange(result.setpoint_kw, dt_s)
+
+    def step_device(self) -> None:
+        """As StandIn._step."""
+        frames, self._to_device = self._to_device, []
+        for frame in frames:
+            self.device.on_frame(frame, frame.received_ns)
+        for frame in self.device.step(self.now_ns):
+            self.recorded.append((self.now_ns, frame))
+            if not self.to_host_is_cut:
+                self._to_host.append(frame._replace(received_ns=self.now_ns))
+        self.references_kw.append(self.device.plant.measurement().reference_kw)
 
     def setpoints(self, since: int = 0) -> list[Setpoint]:
         """All SETPOINT frames that were on the bus, decoded."""
@@ -114,26 +150,11 @@ class CanRig:
         return [read_setpoint(codec.unpack("SETPOINT", frame.payload[8:-8])) for _, frame in self.recorded[since:]
                 if Identifier.unpack(frame.identifier).code == code]
 
-    def _control(self) -> None:
-        control = self.control
-        if self.measured.timed_out:
-            control.resume(self.measured.reference_kw)
-        result = control.apply(self.wanted_kw, TICK_S)
-        self.measured = self.module.step(result.setpoint_kw, TICK_S, control.energised)
-        seen = self.measured
+    def _exchange(self, setpoint_kw: float | None, dt_s: float) -> None:
+        self.measured = seen = self.module.step(setpoint_kw, dt_s, self.control.energised)
         self.seen.append(seen)
-        control.observe(Observation(seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c,
-                                    seen.vehicle, seen.fault), True)
-
-    def _step_device(self) -> None:
-        frames, self._to_device = self._to_device, []
-        for frame in frames:
-            self.device.on_frame(frame._replace(received_ns=self.now_ns), self.now_ns)
-        for frame in self.device.step(self.now_ns):
-            self.recorded.append((self.now_ns, frame))
-            if not self.to_host_is_cut:
-                self._to_host.append(frame)
-        self.references_kw.append(self.device.plant.measurement().reference_kw)
+        self.control.observe(Observation(seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c,
+                                         seen.vehicle, seen.fault), True)
 
     def _open(self, on_frames: Callable[[list[WireFrame]], None]) -> CutLink:
         self.hear = on_frames
@@ -142,4 +163,4 @@ class CanRig:
     def _send(self, frame: WireFrame) -> None:
         self.recorded.append((self.now_ns, frame))
         if not self.to_device_is_cut:
-            self._to_device.append(frame)
+            self._to_device.append(frame._replace(received_ns=self.now_ns))

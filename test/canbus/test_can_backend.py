@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -114,6 +115,33 @@ def test_an_outage_in_a_ramp_breaks_no_limit_and_mends_itself(key: bytes | None,
     assert rig.references_kw[-1] == pytest.approx(-1.0, abs=2e-4)
     assert_unharmed(rig)
     assert rig.control.forced_steps <= 1, "the offer ends at once when nothing is known of the module"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_processes_that_get_no_time_break_nothing(seed: int) -> None:
+    """Control, its link and the device run late, stand still, or are held up between their look at the clock and the
+    bus, at random and each for itself."""
+    random = Random(seed)
+    key = KEY if seed % 2 else None
+    rig = CanRig(key)
+    due_s = {"decide": 0.0, "read": 0.0, "step_device": 0.0}
+    period_s = {"decide": TICK_S, "read": 0.002, "step_device": STEP_TICKS * TICK_S}
+    worst_s = random.choice([0.05, 0.2, 0.6, 2.0])
+    began_s = rig.now_ns / 1e9
+    while rig.now_ns / 1e9 < began_s + 40.0:
+        actor = min(due_s, key=lambda name: due_s[name])
+        rig.now_ns = max(rig.now_ns, round((began_s + due_s[actor]) * 1e9))
+        if actor == "decide":
+            if random.random() < 0.005:
+                rig.wanted_kw = random.uniform(-3.3, 3.3)
+            rig.decide(random.uniform(0.0, 0.2) if random.random() < 0.01 else 0.0)
+        else:
+            getattr(rig, actor)()
+        late_s = random.uniform(0.0, worst_s) if random.random() < 0.01 else random.uniform(0.0, 0.002)
+        due_s[actor] = rig.now_ns / 1e9 - began_s + period_s[actor] + late_s
+    seen = rig.device.plant.measurement()
+    assert seen.constraint_violations == 0, seen.violation
+    assert rig.device.setpoints > 100
 
 
 def test_without_set_points_the_device_goes_to_zero_by_itself() -> None:

@@ -81,6 +81,7 @@ class CanModule:
         self._period_ns = round(1e9 / parameters["can_setpoint_hz"])
         self._begun_ns, self._begun_s = clock_ns(), parameters["start_time_of_day_s"]
         self._life: int | None = None  # of the module that control goes on from; None = it has to resume
+        self._resumed_ns = 0  # arrival of the status that control goes on from, where it does not lead itself [ns]
         self._reset = 0  # as the module has it; 0 = not known
         self._sent: tuple[Setpoint, int] | None = None  # and when [ns]
         self._due_ns = 0
@@ -96,12 +97,14 @@ class CanModule:
             if setpoint_kw is not None and now_ns - self._begun_ns > SILENCE_S * 1e9:
                 self._command(None, now_ns)
             return self._in_the_dark(now_ns)
-        resumes = self._life != life
-        if resumes:
+        resumes = self._life != life or now_ns - self._resumed_ns > SILENCE_S * 1e9
+        if self._life != life:
             self._life, self._reset = life, news[0].reset
         if setpoint_kw is not None and not (resumes and enable):  # it was made before control could resume
             self._command(setpoint_kw if enable else None, now_ns)
-        return self._measurement(news[0], now_ns, resumes or setpoint_kw is None or not enable)
+        leads = resumes or setpoint_kw is None or not enable or news[0].timed_out
+        self._resumed_ns = news[1] if leads else now_ns
+        return self._measurement(news[0], now_ns, leads)
 
     def measurement(self) -> Measurement:
         """See Backend."""
@@ -171,7 +174,7 @@ class CanModule:
         return Measurement(
             self._time_s(now_ns), status.power_kw, status.reference_kw, status.soc, status.temperature_c,
             status.ambient_c, Box(status.limit_low_kw, status.limit_high_kw), self._vehicle_of(status),
-            status.timed_out or leads, status.fault, status.constraint_violations, status.violation,
+            leads, status.fault, status.constraint_violations, status.violation,
             status.discharged_kwh, status.charged_kwh)
 
     def _in_the_dark(self, now_ns: int) -> Measurement:

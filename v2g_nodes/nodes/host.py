@@ -31,6 +31,13 @@ from rclpy.parameter import Parameter
 
 from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import InputError, StartupError, V2gError
+from v2g_nodes.core.priority import (
+    BRIDGE_PRIORITY,
+    DROOP_PRIORITY,
+    OPTIMIZER_PRIORITY,
+    SIGNAL_PRIORITY,
+    claim_real_time,
+)
 from v2g_nodes.nodes import events
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.can_bridge_node import CanBridgeNode
@@ -40,13 +47,6 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
-from v2g_nodes.nodes.priority import (
-    BRIDGE_PRIORITY,
-    DROOP_PRIORITY,
-    OPTIMIZER_PRIORITY,
-    SIGNAL_PRIORITY,
-    claim_real_time,
-)
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 from v2g_nodes.nodes.witness_node import WitnessNode

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2g_nodes.bringup_dds import check_loopback
-from v2g_nodes.nodes.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, claim_real_time
+from v2g_nodes.core.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY, claim_real_time
 from v2g_nodes.nodes.ticker import Tick, Ticker
 
 NS_PER_MS = 1_000_000

@@ -27,6 +27,7 @@ from v2g_nodes.canbus.protection import Protection, read_key
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError, V2gError
+from v2g_nodes.core.priority import DEVICE_PRIORITY, claim_real_time
 from v2g_nodes.sim.can_firmware import CanDevice
 from v2g_nodes.sim.ek3_module import build_plant
 from v2g_nodes.sim.kept_state import KeptState
@@ -193,6 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nodes = roles.get()
         if nodes is not None and not stop.is_set():
             stand_in = StandIn(nodes)
+            if not claim_real_time(DEVICE_PRIORITY):
+                _emit("note", text="real-time scheduling is not permitted here; stand-ins run at normal priority")
             _emit("ready", nodes=stand_in.names)
             stand_in.run(stop)
     except V2gError as error:

@@ -28,7 +28,7 @@ from v2g_nodes.canbus.identifier import BROADCAST, controller_slot, device_slot
 from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.wire import Listener, Received, Speaker
 from v2g_nodes.canbus.wire_frame import WireFrame
-from v2g_nodes.sim.command_judge import CommandJudge
+from v2g_nodes.sim.command_judge import STAMP_MODULUS, CommandJudge
 from v2g_nodes.sim.ek3_hardware import TRIP_JUNCTION_C
 from v2g_nodes.sim.ek3_module import Ek3Plant, Measurement
 
@@ -86,6 +86,7 @@ class CanDevice:
         self._seen = plant.measurement()
         self._command: _Command | None = None
         self._lags_ms: deque[int] = deque(maxlen=STAMPS_KEPT)
+        self._lag_zero_ms: int | None = None
         self._enabled = False
         self._reset = 0
         self._clock_offset_ms = 0
@@ -148,7 +149,7 @@ class CanDevice:
 
     def _on_setpoint(self, received: Received, now_ns: int) -> None:
         setpoint = read_setpoint(received.signals)
-        if self._is_late(received.stamp_ms, setpoint.valid_s):
+        if self._is_late(received.stamp_ms, now_ns, setpoint.valid_s):
             return
         self.setpoints += 1
         valid_s = min(setpoint.valid_s, self._timeout_s)
@@ -159,12 +160,15 @@ class CanDevice:
         else:
             self._judge.forget()
 
-    def _is_late(self, stamp_ms: int, valid_s: float) -> bool:
+    def _is_late(self, stamp_ms: int, now_ns: int, valid_s: float) -> bool:
         """Whether it was under way for longer than it is valid, next to the quickest of the last ones.
 
         The two clocks need not agree. A sender whose clock was set back is believed again after STAMPS_KEPT frames.
         """
-        lag_ms = (self._clock_ms() - stamp_ms + (1 << 31)) % (1 << 32) - (1 << 31)
+        lag_ms = now_ns // 1_000_000 - stamp_ms
+        if self._lag_zero_ms is None:
+            self._lag_zero_ms = lag_ms
+        lag_ms = (lag_ms - self._lag_zero_ms + (1 << 31)) % STAMP_MODULUS - (1 << 31)
         self._lags_ms.append(lag_ms)
         return lag_ms - min(self._lags_ms) > 1000.0 * valid_s
 

@@ -17,6 +17,7 @@ OPTIMIZER_PRIORITY = 1
 DROOP_PRIORITY = 2
 BRIDGE_PRIORITY = 2  # all optimizers wait for it
 SIGNAL_PRIORITY = 3  # a signal goes out to all before those that got it first may act on it
+DEVICE_PRIORITY = 4  # a stand-in: hardware is never late because the controllers compute
 # Processor time without a sleep after which the kernel ends a real-time process, which could otherwise keep a core.
 RUNAWAY_S = 2.0
 
@@ -25,7 +26,7 @@ def claim_real_time(priority: int) -> bool:
     """Put every thread of this process, and those it starts from now on, into the real-time class (SCHED_FIFO).
 
     Args:
-        priority: DROOP_PRIORITY or OPTIMIZER_PRIORITY.
+        priority: one of the above.
 
     Returns:
         False when the machine does not permit it (no CAP_SYS_NICE and no `rtprio` limit); then nothing changes.
