@@ -51,6 +51,7 @@ def test_load_bits_and_lengths_of_known_traffic() -> None:
     assert told["kbps_per_module_max"] == pytest.approx((count * sum(frame_bits(24)) + sum(frame_bits(64))) / 10_000.0)
     assert told["payload_kbps_per_module_max"] == pytest.approx((count * 24 + 64) * 8 / 10_000.0)
     assert (told["frames"], told["frames_per_s"], told["senders"]) == (count + 2, (count + 2) / 10.0, 3)
+    assert told["lost_by_identifier"] == {}
     assert told["frames_by_code"] == {str(0x10): count, str(0x12): 1, str(0x31): 1}
 
 
@@ -69,6 +70,9 @@ def test_every_frame_that_is_missing_is_counted_for_its_sender() -> None:
     told = tally.figures(S)
     assert told["frames_lost"] == dropped
     assert told["frames_repeated"] == 0
+    by_sender = bench_can.lost_by_sender(told["lost_by_identifier"])  # type: ignore[arg-type]
+    assert sum(by_sender.values()) == dropped
+    assert "SETPOINT of module 1" in by_sender
     tally.add(*frame(device_slot(1), begun[streams[0]] + 69_999, code=0x10), S)
     assert tally.figures(S)["frames_repeated"] == 1
     tally.add(1, b"short", S)
@@ -166,13 +170,13 @@ def test_the_meter_counts_between_its_two_commands_only() -> None:
     with BusMeter(SETTINGS) as meter, Link(SETTINGS, lambda _: None) as link:
         send(link, 0, 5)
         with meter.counting():
-            send(link, 5, 300)
-        send(link, 300, 310)
+            send(link, 5, 3000)
+        send(link, 3000, 3010)
     told = meter.figures
-    assert told["frames"] == 295
+    assert told["frames"] == 2995
     assert (told["frames_lost"], told["frames_odd"], told["bytes_per_frame_max"]) == (0, 0, 24)
     assert told["meter_missed"] == 0
-    assert told["frames_by_code"] == {"16": 295}
+    assert told["frames_by_code"] == {"16": 2995}
 
 
 def test_what_finds_no_room_is_counted() -> None:

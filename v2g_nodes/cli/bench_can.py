@@ -16,6 +16,7 @@ from rich.table import Table
 
 from v2g_nodes.bringup import Overrides
 from v2g_nodes.canbus.codec import Codec
+from v2g_nodes.canbus.identifier import Identifier, slot_name
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.cli.bus_meter_process import BusMeter
 from v2g_nodes.cli.bus_worst_case import worst_case_load
@@ -137,6 +138,7 @@ def compose(
     figures |= {key: bus.get(key) for key in BUS_KEYS}
     figures["bus_load_worst_case"] = worst_case_load(modules, settings)
     figures["frames_by_message"] = by_message(bus.get("frames_by_code", {}))
+    figures["lost_by_sender"] = lost_by_sender(bus.get("lost_by_identifier", {}))
     figures |= {key: run.get(key) for key in RUN_KEYS}
     faults = [fault] if fault else _misses(figures)
     if result is not None and not result.ok:
@@ -151,6 +153,16 @@ def by_message(by_code: Mapping[str, int]) -> dict[str, int]:
     for code, count in by_code.items():
         spec = Codec.load().by_code(int(code))
         found[f"0x{int(code):02X}" if spec is None else spec.name] = count
+    return found
+
+
+def lost_by_sender(by_identifier: Mapping[str, int]) -> dict[str, int]:
+    """Frames lost by message and sender, from those by identifier."""
+    found = {}
+    for bits, count in by_identifier.items():
+        identifier = Identifier.unpack(int(bits))
+        (name,) = by_message({str(identifier.code): count})
+        found[f"{name} of {slot_name(identifier.source)}"] = count
     return found
 
 

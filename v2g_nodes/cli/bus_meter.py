@@ -7,6 +7,7 @@ a line on standard input begins the count ({"event": "counting"}), the next one 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import sys
@@ -67,7 +68,7 @@ class Meter:
         """
         while True:
             ready = {number for number, _ in self._poll.poll(LONGEST_WAIT_S * 1e3)}
-            self._count(time.monotonic_ns())
+            self._count()
             if STDIN not in ready:
                 continue
             now_ns = time.monotonic_ns()
@@ -80,8 +81,8 @@ class Meter:
             self._tally, self._missed_before = BusTally(self._settings, now_ns), self._room.missed
             _say(event="counting")
 
-    def _count(self, until_ns: int) -> bool:
-        """Count what came up to a time; whether more may wait."""
+    def _count(self, until_ns: float = math.inf) -> bool:
+        """Count what came, up to a time; whether more may wait."""
         frames = read(self._bus, AT_ONCE, time.monotonic_ns()).frames
         for frame in frames:
             if self._tally is not None and self._tally.begun_ns <= frame.received_ns <= until_ns:

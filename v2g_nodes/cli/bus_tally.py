@@ -96,6 +96,7 @@ class BusTally:
             "frames_odd": self._odd,
             "senders": len({Identifier.unpack(identifier).source for identifier in self._streams}),
             "frames_by_code": self._by_code(),
+            "lost_by_identifier": {str(k): stream.lost for k, stream in sorted(self._streams.items()) if stream.lost},
         }
 
     def _kbps(self, elapsed_s: float, bits: Mapping[int, int]) -> float | None:
