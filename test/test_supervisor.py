@@ -10,12 +10,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from v2g_nodes.bringup import Inputs, NodeSpec, ProcessPlan, ProcessSpec
+from v2g_nodes.bringup import SPARES, Inputs, NodeSpec, ProcessPlan, ProcessSpec
 from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.cli.supervisor import Supervisor, Times
@@ -46,6 +47,9 @@ def plan(**wishes: dict[str, Any]) -> ProcessPlan:
 class Bench:
     """A supervisor of fake hosts and what they heard."""
 
+    fake = (sys.executable, "-S", str(HERE / "fake_host.py"))
+    fake_stand_in = (sys.executable, "-S", "-B", str(HERE / "fake_host.py"))  # the same as another program
+
     def __init__(self, folder: Path, times: Times, **environment: str) -> None:
         self.heard_file = folder / "heard"
         self.heard_file.touch()
@@ -61,7 +65,7 @@ class Bench:
     def supervise(self, process_plan: ProcessPlan) -> Supervisor:
         return Supervisor(
             process_plan, self.logs, self.stop, lambda name, event: self.events.append((name, dict(event))),
-            self.on_step, [sys.executable, "-S", str(HERE / "fake_host.py")], self._environment, self._times)
+            self.on_step, self.fake, self._environment, self._times, self.fake_stand_in)
 
     @property
     def heard(self) -> list[list[str]]:
@@ -220,6 +224,29 @@ def test_who_is_killed_while_the_station_starts_is_replaced(bench: Bench, when: 
     role = {"ek3_01": "module", "station_monitor": "station_monitor"}[victim]
     assert len(bench.roles(role)) == 1 or when == "processes running", "the successor has its role once"
     assert bench.commands("stopped")[0] == "grid_signal"
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_stand_in_is_started_again_as_its_own_program_and_leaves_the_spare_alone(bench: Bench, kills: int) -> None:
+    some = plan()
+    device = ProcessSpec("ek3_01_hardware", "white", 0, (NodeSpec("can_device", "can_device", "/ek3_01", {}),))
+    some = replace(some, processes=(device, *some.processes))
+    assert not device.is_ros
+    assert some.participants == 5 + SPARES
+    with bench.supervise(some) as supervisor:
+        supervisor.bring_up()
+        run_until(supervisor, lambda: "spare" in supervisor.pids)
+        spare = supervisor.pids["spare"]
+        for _ in range(kills):
+            killed = supervisor.pids["ek3_01_hardware"]
+            assert "-B" in Path(f"/proc/{killed}/cmdline").read_text().split("\0"), "its own program"
+            os.kill(killed, signal.SIGKILL)
+            run_until(supervisor, lambda: not supervisor.is_ready("ek3_01_hardware"))
+            assert run_until(supervisor, lambda: supervisor.is_ready("ek3_01_hardware")) == ""
+            assert supervisor.pids["ek3_01_hardware"] != killed
+        assert supervisor.pids["spare"] == spare
+        assert supervisor.restarts == kills
+    assert len(bench.roles("can_device")) == 1 + kills
 
 
 def test_a_command_reaches_the_role_and_nobody_while_it_is_vacant(bench: Bench) -> None:
