@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def shared_data() -> Path:
 @pytest.fixture
 def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain that nobody on this machine uses, also set in the environment for rclpy and child processes."""
+    with _claimed_domain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain
+
+
+@pytest.fixture
+def other_ros_domain_id(ros_domain_id: int) -> Iterator[int]:
+    """A second one."""
+    with _claimed_domain() as domain:
+        yield domain
+
+
+@contextmanager
+def _claimed_domain() -> Iterator[int]:
     for domain in _shuffled(DOMAINS):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
             try:
@@ -45,7 +60,6 @@ def ros_domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
             except OSError:
                 continue
             if _is_silent(domain):
-                monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
                 yield domain
                 return
     pytest.fail(f"no free ROS domain in {DOMAINS.start}..{DOMAINS.stop - 1}")
