@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from v2g_nodes.sim.frame_fuzz import FrameFuzz, FuzzClock, FuzzTarget
+from v2g_nodes.sim.fuzz_device import DeviceTarget
 from v2g_nodes.sim.fuzz_listener import ListenerTarget
 
-TARGETS: dict[str, Callable[[bytes | None, FuzzClock], FuzzTarget]] = {"listener": ListenerTarget}
+TARGETS: dict[str, Callable[[bytes | None, FuzzClock], FuzzTarget]] = {
+    "device": DeviceTarget,
+    "listener": ListenerTarget,
+}
 KEY = bytes(range(16))
 WARM_UP_SHARE = 0.1  # of the frames: all tables are filled by then
 CHUNK = 10_000  # frames
