@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 
 from v2g_nodes.canbus.bit_time import frame_bits, frame_time_s
 from v2g_nodes.canbus.codec import Codec
+from v2g_nodes.canbus.frame_io import Reading
 from v2g_nodes.canbus.identifier import Identifier, bridge_slot, controller_slot, device_slot
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire_frame import WireFrame
-from v2g_nodes.cli import bench_can, bus_meter_process
+from v2g_nodes.cli import bench_can, bus_meter, bus_meter_process
 from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_meter_process import BusMeter
 from v2g_nodes.cli.bus_tally import BusTally
@@ -196,6 +198,29 @@ def test_what_finds_no_room_is_counted() -> None:
 def send(link: Link, first: int, end: int) -> None:
     for k in range(first, end):
         link.send(WireFrame(*frame(controller_slot(1), k)))
+
+
+def test_what_comes_while_the_meter_reads_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands, say = os.pipe()
+    calls = 0
+
+    def read(*_: object) -> Reading:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 11):
+            os.write(say, b"\n")
+        return Reading([WireFrame(*frame(controller_slot(1), calls), time.monotonic_ns())], 0, 0, False)
+
+    monkeypatch.setattr(bus_meter, "STDIN", commands)
+    monkeypatch.setattr(bus_meter, "LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(bus_meter, "read", read)
+    with closing(bus_meter.Meter(SETTINGS)) as meter:
+        told = meter.run()
+    os.close(commands)
+    os.close(say)
+    assert told is not None
+    assert told["frames"] == 10  # calls 2 to 11; the twelfth frame comes after the command to end
+    assert told["frames_lost"] == 0
 
 
 def test_a_meter_that_can_not_listen_is_no_silent_zero(monkeypatch: pytest.MonkeyPatch) -> None:

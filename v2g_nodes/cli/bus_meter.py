@@ -21,7 +21,7 @@ from v2g_nodes.canbus.frame_io import read
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_tally import BusTally
-from v2g_nodes.nodes.priority import OPTIMIZER_PRIORITY, claim_real_time
+from v2g_nodes.core.priority import OPTIMIZER_PRIORITY, claim_real_time
 
 STDIN = 0
 AT_ONCE = 256  # frames of one reading: a flood must not keep it from hearing its commands
