@@ -37,6 +37,10 @@ def test_rate_falls_to_zero_in_silence() -> None:
     for step in range(100):
         watch.note(identifier(), verdict.OK, step * S // 100)
     assert [watch.lines(now)[0].rate_hz for now in (S, 3 * S // 2, 2 * S, 9 * S)] == [100.0, 100.0, 0.0, 0.0]
+    unasked = FrameWatch()
+    for step in range(100):
+        unasked.note(identifier(), verdict.OK, step * S // 100)
+    assert unasked.lines(9 * S)[0].rate_hz == 0.0
 
 
 def test_only_what_has_a_cycle_can_be_late() -> None:

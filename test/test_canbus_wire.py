@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass, field
 
 import pytest
@@ -126,8 +127,9 @@ def test_sequence_and_stamp_wrap(key: bytes | None, monkeypatch: pytest.MonkeyPa
 @KEYS
 def test_frames_of_one_millisecond_are_told_apart(key: bytes | None) -> None:
     wire = Wire(key)
-    first, second = wire.setpoint(), wire.setpoint(after_ms=0)
-    assert [wire.hears(frame) for frame in (second, first, second)] == [verdict.OK, verdict.STALE, verdict.REPEATED]
+    first, second, third = wire.setpoint(), wire.setpoint(after_ms=0), wire.setpoint(after_ms=0)
+    words = [wire.hears(frame) for frame in (second, first, second, third)]
+    assert words == [verdict.OK, verdict.STALE, verdict.REPEATED, verdict.OK]
 
 
 @KEYS
@@ -215,17 +217,26 @@ def test_a_value_out_of_range_is_refused_by_name(key: bytes | None) -> None:
     tool = wire.listener()
     assert wire.hears(wire.sealed("JOIN_LEAVE", bytes([2, 0, 0, 0, 0, 0, 0, 0]), MODULE), tool) == verdict.RANGE
     assert tool.detail == "action is 2 on the wire, allowed 0 to 1"
+    nothing = bytes.fromhex("01") + bytes(16) + struct.pack("<6f", math.nan, *[0.0] * 5) + bytes(7)
+    assert wire.hears(wire.sealed("GRID_SIGNAL", nothing, 65), tool) == verdict.RANGE
+    assert tool.detail == "frequency_hz is nan on the wire, allowed 0.0 to 100.0"
 
 
 def test_a_frame_with_and_one_without_a_key_do_not_mix() -> None:
     keyed, bare = Wire(KEY), Wire(None)
     assert keyed.hears(bare.setpoint(nonce=0)) == verdict.CHECK
     assert bare.hears(keyed.setpoint()) == verdict.CHECK
-    relabelled = bare.setpoint()
-    payload = bytearray(relabelled.payload)
-    payload[7] = 1
-    forged = relabelled._replace(payload=Protection().seal(relabelled.identifier, bytes(payload[:-8])))
-    assert keyed.hears(forged) == verdict.CHECK
+    assert bare.device.detail == "keyed or of unknown flags, here is no key"
+
+
+@KEYS
+def test_unknown_flags_are_refused_though_the_frame_is_genuine(key: bytes | None) -> None:
+    wire = Wire(key)
+    frame = wire.setpoint()
+    body = bytearray(frame.payload[:-8])
+    body[7] |= 2
+    forged = frame._replace(payload=Protection(key).seal(frame.identifier, bytes(body), LIFE))
+    assert wire.hears(forged) == verdict.CHECK
 
 
 def test_a_forged_command_is_refused_and_counted() -> None:
@@ -275,6 +286,15 @@ def test_a_broadcast_with_a_key_has_to_be_of_now(late_ms: int, word: str) -> Non
     assert listener.detail == (
         "" if word == verdict.OK else f"its time is {-late_ms / 1000:+} s off, allowed 2 s either way"
     )
+
+
+def test_a_broadcast_with_a_key_is_accepted_once() -> None:
+    wire = Wire(KEY)
+    bridge = wire.speaker(65)
+    frames = [bridge.say("TIME_SYNC", TIME) for _ in range(2)]
+    assert {wire.hears(frame) for frame in frames} == {verdict.OK}
+    wire.unix_ms += 1900
+    assert [wire.hears(frame) for frame in frames] == [verdict.STALE, verdict.REPEATED]
 
 
 def test_a_device_without_a_clock_takes_it_from_the_first_frame_sealed_for_its_life() -> None:

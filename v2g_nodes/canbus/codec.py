@@ -1,7 +1,7 @@
 """Signals to bytes and back, made from ek3.dbc.
 
-The DBC is read by cantools; its encoder raises for what is out of range, so each message gets one of its own here, which
-clips and is tested to give the same bits.
+The DBC is read by cantools; its encoder raises for what is out of range, so each message gets one of its own here,
+which clips and is tested to give the same bits.
 """
 
 from __future__ import annotations
