@@ -23,8 +23,9 @@ BUS = {"can_channel": "239.255.43.9", "can_port": 20_000 + os.getpid() % 20_000}
 
 
 @contextlib.contextmanager
-def stand_in(state_file: Path) -> Iterator[None]:
-    parameters = asdict(ModuleParameters(**{"backend": "can", "state_file": str(state_file), **RAMP, **BUS}))
+def stand_in(state_file: Path, soc: float = 0.5) -> Iterator[None]:
+    values: dict[str, Any] = {"backend": "can", "state_file": str(state_file), "soc": soc, **RAMP, **BUS}
+    parameters = asdict(ModuleParameters(**values))
     node = {"kind": "can_device", "name": "device", "namespace": "/ek3_01", "parameters": parameters}
     stop = threading.Event()
     thread = threading.Thread(target=StandIn([node]).run, args=(stop,))
@@ -48,13 +49,13 @@ def test_a_module_on_the_bus_is_driven_lost_and_taken_up_again(bench: Bench, tmp
         rig.reach(0.0)
         rig.frequency_hz = 50.0
         rig.reach(1.0)
-        before = rig.module._seen
     rig.until(lambda: rig.reason == "module has left the bus")
     rig.until(lambda: rig.applied[-1].limit_high_kw == 0.0)
-    with stand_in(tmp_path / "state.json"):
+    with stand_in(tmp_path / "state.json", soc=0.9):
+        rig.until(lambda: rig.module._seen.vehicle.plugged)
         rig.reach(1.0)
         seen = rig.module._seen
-        assert seen.discharged_kwh >= before.discharged_kwh, "it remembers"
+        assert seen.soc == pytest.approx(0.5, abs=0.01), "it remembers"
         assert seen.constraint_violations == 0, seen.violation
 
 

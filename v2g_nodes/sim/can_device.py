@@ -60,10 +60,9 @@ class StandIn:
         filters = [(slot << 8, DESTINATION_MASK) for slot in slots] + [(time_sync, DESTINATION_MASK | CODE_MASK)]
         self._link = Link(settings, self._frames.extend, filters, name=KIND, on_fault=_log)
         protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
-        self._devices = [_device(one, protection, codec, self._link) for one in parameters]
         self._kept = [KeptState(one["state_file"]) for one in parameters]
-        for device, kept in zip(self._devices, self._kept, strict=True):
-            kept.restore(device.plant, time.time())
+        self._devices = [_device(one, kept, protection, codec, self._link)
+                         for one, kept in zip(parameters, self._kept, strict=True)]
 
     def run(self, stop: threading.Event) -> None:
         """Be on the bus until asked to stop."""
@@ -104,19 +103,24 @@ class StandIn:
                 _log(line)
 
 
-def _device(parameters: Mapping[str, Any], protection: Protection, codec: Codec, link: Link) -> CanDevice:
-    """A module at the local time of day that the run has reached."""
+def _device(
+    parameters: Mapping[str, Any], kept: KeptState, protection: Protection, codec: Codec, link: Link
+) -> CanDevice:
+    """A module as it was left, else new, at the local time of day that the run has reached."""
     begun_s = parameters["start_time_of_day_s"]
     if parameters.get("run_started_s"):
         begun_s += time.time() - parameters["run_started_s"]
+
+    plant = build_plant({**parameters, "start_time_of_day_s": begun_s})
+    kept.restore(plant, time.time())
 
     def link_words() -> tuple[int, int]:
         state = link.state
         return int(state.active == "B"), state.errors
 
     return CanDevice(
-        parameters["module_id"], build_plant({**parameters, "start_time_of_day_s": begun_s}),
-        lambda: secrets.randbits(32), protection, codec, lambda: time.time_ns() // 1_000_000, link_words)
+        parameters["module_id"], plant, lambda: secrets.randbits(32), protection, codec,
+        lambda: time.time_ns() // 1_000_000, link_words)
 
 
 def _one_bus(parameters: Sequence[Mapping[str, Any]]) -> CanSettings:
