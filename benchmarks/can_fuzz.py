@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/can_fuzz.py --frames 1000000 --seed 1 [--target listener] [--json -]
 
 Each target is fired at twice, without and with a key. Exit code 1 when a frame was wrongly accepted or refused, or when
-the process grew by more than 8 MiB after the first tenth.
+the process grew by more than 8 MiB after the first tenth. The bridge is a ROS node and needs the messages ./v2g builds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import rclpy
+
+from v2g_nodes.nodes.fuzz_bridge import BridgeTarget
 from v2g_nodes.sim.frame_fuzz import FrameFuzz, FuzzClock, FuzzTarget
 from v2g_nodes.sim.fuzz_device import DeviceTarget
 from v2g_nodes.sim.fuzz_listener import ListenerTarget
 
 TARGETS: dict[str, Callable[[bytes | None, FuzzClock], FuzzTarget]] = {
+    "bridge": lambda key, clock: BridgeTarget(key, clock, rclpy.get_default_context()),
     "device": DeviceTarget,
     "listener": ListenerTarget,
 }
@@ -75,6 +79,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.frames < 100:
         parser.error(f"--frames is {options.frames}, allowed 100 or more")
+    rclpy.init()
     campaigns = []
     for target in options.target or sorted(TARGETS):
         for key in (None, KEY):
@@ -87,6 +92,7 @@ def main() -> int:
         print(text)
     elif options.json:
         Path(options.json).write_text(text + "\n", encoding="utf-8")
+    rclpy.try_shutdown()
     return int(any(c["faults_total"] or c["rss_growth_kib"] > GROWTH_MAX_KIB for c in campaigns))
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.identifier import BROADCAST, IDENTIFIER_MAX, Identifier
+from v2g_nodes.canbus.message_spec import MessageSpec
 from v2g_nodes.canbus.wire_frame import WireFrame
 
 GOOD = "good"
@@ -147,3 +148,13 @@ class FrameFuzz:
 
     def _replayed_frame(self) -> WireFrame:
         return self._random.choice(self._heard)
+
+
+def random_signals(spec: MessageSpec, random: Random) -> dict[str, float]:
+    """An allowed value of each signal of a message."""
+    return {
+        signal.name: random.uniform(signal.minimum, signal.maximum)
+        if signal.is_float or signal.scale != 1
+        else random.randint(int(signal.minimum), int(signal.maximum))
+        for signal in spec.signals
+    }

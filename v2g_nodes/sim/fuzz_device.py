@@ -51,8 +51,13 @@ class DeviceTarget:
 
     def good_frame(self, random: Random) -> WireFrame:
         """See FuzzTarget."""
-        setpoint = Setpoint(random.uniform(-3.6, 3.6), random.uniform(0.0, 1.0), random.random() < 0.9,
-                            random.randint(0, 255), random.uniform(0.0, 4.0))
+        setpoint = Setpoint(
+            random.uniform(-3.6, 3.6),
+            random.uniform(0.0, 1.0),
+            random.random() < 0.9,
+            random.randint(0, 255),
+            random.uniform(0.0, 4.0),
+        )
         data = self._codec.pack(SETPOINT, setpoint_signals(setpoint))
         self._said = read_setpoint(self._codec.unpack(SETPOINT, data))
         self._good = self._speaker.say(SETPOINT, setpoint_signals(setpoint), MODULE, self._listener.lives[MODULE])

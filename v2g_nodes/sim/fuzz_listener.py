@@ -7,11 +7,10 @@ from random import Random
 from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.frame_watch import FrameWatch
 from v2g_nodes.canbus.identifier import controller_slot
-from v2g_nodes.canbus.message_spec import SignalSpec
 from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.wire import Listener, Received, Speaker
 from v2g_nodes.canbus.wire_frame import WireFrame
-from v2g_nodes.sim.frame_fuzz import FuzzClock
+from v2g_nodes.sim.frame_fuzz import FuzzClock, random_signals
 
 MODULE, LIFE = 3, 0xC0FFEE
 SETPOINT = "SETPOINT"
@@ -37,7 +36,7 @@ class ListenerTarget:
     def good_frame(self, random: Random) -> WireFrame:
         """See FuzzTarget."""
         spec = random.choice(self._codec.messages)
-        signals = {signal.name: _value(signal, random) for signal in spec.signals}
+        signals = random_signals(spec, random)
         self._said = self._codec.unpack(spec.name, self._codec.pack(spec.name, signals))
         if spec.name == SETPOINT:
             return self._speaker.say(spec.name, signals, MODULE, LIFE)
@@ -57,9 +56,3 @@ class ListenerTarget:
         if self._received is None or self._received.signals != self._said:
             return f"said {self._said}, heard {self._received}"
         return ""
-
-
-def _value(signal: SignalSpec, random: Random) -> float:
-    if signal.is_float or signal.scale != 1:
-        return random.uniform(signal.minimum, signal.maximum)
-    return random.randint(int(signal.minimum), int(signal.maximum))
