@@ -28,7 +28,7 @@ from v2g_nodes.nodes.spin import RosProcess
 
 FIND_S = 6.0  # a node that joins late was seen after 0.3 to 1.4 s; some more for a busy machine
 SETTLED_S = 1.0  # nobody new for so long: those are all
-ANSWER_S = 5.0
+ANSWER_S = 10.0  # much more than a module needs, on a machine that is busy
 TURN_S = 0.05  # longest wait between two looks
 NO_ANSWER = "no answer"
 MODULE_NODE = re.compile(r"/ek3_(\d\d)/module")
