@@ -41,7 +41,7 @@ class BridgeTarget:
 
     def __init__(self, key: bytes | None, clock: FuzzClock, context: Context) -> None:
         parameters: dict[str, object] = {"module_ids": HERE, "station_ids": (*HERE, THERE)}
-        self.node = CanBridgeNode("can_bridge", "/", parameters, context)
+        self.node = CanBridgeNode("can_bridge_keyed" if key else "can_bridge", "/", parameters, context)
         self.node.trigger_configure()
         self._codec, protection = Codec.load(), Protection(key)
         self.node._listener = Listener(protection, self.node._watch, clock.unix_ms)
