@@ -225,6 +225,20 @@ def test_a_module_that_is_not_there_is_named(number: str, message: str) -> None:
         module_plan_from_text({"module": number, "modules": "2"})
 
 
+def test_a_module_of_a_can_station_does_not_run_without_its_hosts_bridge(rig_file: Path) -> None:
+    with pytest.raises(InputError, match="all modules on the CAN bus, allowed is rig.launch.py host:=NAME"):
+        module_plan_from_text({"module": "1", "station": str(rig_file)})
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_stand_ins_are_started_by_their_own_executable() -> None:
+    _, made = make("station", station=str(ROOT / "config" / "station_can.yaml"))
+    executables = {node["exec_name"]: node["executable"] for node in made}
+    assert executables["ek3_03_hardware"] == "can_device"
+    assert executables["ek3_03"] == executables["can_bridge"] == "host"
+    assert (ROOT / "scripts" / "can_device").stat().st_mode & 0o100
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_launch_files_only_wire(name: str) -> None:
     text = FILES[name].read_text()

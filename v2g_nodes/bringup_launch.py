@@ -10,14 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from v2g_nodes.bringup import Overrides, ProcessPlan, ProcessSpec, module_namespace, process_plan, resolve_station
+from v2g_nodes.bringup import (
+    STAND_IN,
+    Overrides,
+    ProcessPlan,
+    ProcessSpec,
+    module_namespace,
+    process_plan,
+    resolve_station,
+)
 from v2g_nodes.bringup_dds import RANGE_VARIABLE, loopback_environment
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import Station
+from v2g_nodes.station import Station, is_on_bus
 
 HOST = "host"  # executable that runs any role (scripts/node)
 # nodes that need to know what time of the run it is
-CLOCK_KINDS = ("module", "can_device", "plant", "market_planner", "grid_signal")
+CLOCK_KINDS = ("module", STAND_IN, "plant", "market_planner", "grid_signal")
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,9 @@ def module_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
     ids = [module.id for module in plan.station.modules]
     if number not in ids:
         raise InputError(f"module {number}, allowed {', '.join(map(str, ids))}")
+    if is_on_bus(plan.station):
+        raise InputError("module.launch.py with all modules on the CAN bus, allowed is rig.launch.py host:=NAME: "
+                         "a host has one bridge for all of its modules")
     space = module_namespace(int(str(number)))
     found = []
     for process in plan.processes:
@@ -179,9 +190,9 @@ def launch_node(process: ProcessSpec, started_unix_s: float) -> dict[str, Any]:
         process: of the plan.
         started_unix_s: when the run began.
     """
-    return {"package": "v2g_nodes", "executable": HOST, "arguments": host_arguments(process, started_unix_s),
-            "exec_name": process.name, "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True,
-            "respawn_delay": 1.0}
+    return {"package": "v2g_nodes", "executable": HOST if process.is_ros else STAND_IN,
+            "arguments": host_arguments(process, started_unix_s), "exec_name": process.name,
+            "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True, "respawn_delay": 1.0}
 
 
 def node_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:
