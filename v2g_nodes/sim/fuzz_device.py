@@ -51,6 +51,7 @@ class DeviceTarget:
 
     def good_frame(self, random: Random) -> WireFrame:
         """See FuzzTarget."""
+        self._step_to(self._clock.now_ns)  # a lapse begins a new life, which the controller hears of
         setpoint = Setpoint(
             random.uniform(-3.6, 3.6),
             random.uniform(0.0, 1.0),
@@ -70,8 +71,7 @@ class DeviceTarget:
             if self._hostile % SILENT_EVERY == 0:
                 now_ns += SILENCE_NS
                 self._clock.now_ns = now_ns
-        while now_ns - self._stepped_ns >= STEP_NS:
-            self._step(min(self._stepped_ns + 10 * STEP_NS, now_ns))
+        self._step_to(now_ns)
         self._device.on_frame(frame, now_ns)
         self._device.watch.news(now_ns)
 
@@ -85,6 +85,10 @@ class DeviceTarget:
             return f"said {self._said}, heard {self._device.setpoint}"
         problem, self._problem = self._problem, ""
         return problem
+
+    def _step_to(self, now_ns: int) -> None:
+        while now_ns - self._stepped_ns >= STEP_NS:
+            self._step(min(self._stepped_ns + 10 * STEP_NS, now_ns))
 
     def _step(self, now_ns: int) -> None:
         plant, setpoint = self._device.plant, self._device.setpoint
