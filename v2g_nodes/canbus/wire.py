@@ -50,6 +50,13 @@ class Received(NamedTuple):
     lost: int
 
 
+class _Route(NamedTuple):
+    """What all frames of a message from one slot to another have in common."""
+
+    identifier: int
+    sequences: Iterator[int]
+
+
 class Speaker:
     """Makes frames; several threads may use it, each for messages of its own.
 
@@ -68,7 +75,7 @@ class Speaker:
         self._clock_ms = clock_ms
         self._codec = codec or Codec.load()
         self._flags = FLAG_KEYED if protection.keyed else 0
-        self._sequences: dict[int, Iterator[int]] = {}
+        self._routes: dict[tuple[str, int, int], _Route] = {}
 
     def say(
         self,
@@ -90,17 +97,18 @@ class Speaker:
         Raises:
             SignalError: see Codec.pack.
         """
-        spec = self._codec.spec(name)
+        key = (name, self.slot if source is None else source, destination)
+        route = self._routes.get(key) or self._routes.setdefault(key, self._route(*key))
         data = self._codec.pack(name, signals)
-        identifier = Identifier(
-            spec.priority, spec.kind, self.slot if source is None else source, destination, spec.code
-        ).pack()
-        sequences = self._sequences.get(identifier)
-        if sequences is None:  # begins at random, so that the first frame after a restart does not repeat the last one
-            sequences = self._sequences.setdefault(identifier, count(random.getrandbits(16)))
-        sequence = next(sequences) % SEQUENCE_MODULO
+        sequence = next(route.sequences) % SEQUENCE_MODULO
         header = _HEADER.pack(self._codec.version, self._clock_ms() % STAMP_MODULO, sequence, self._flags)
-        return WireFrame(identifier, self._protection.seal(identifier, header + data, nonce))
+        return WireFrame(route.identifier, self._protection.seal(route.identifier, header + data, nonce))
+
+    def _route(self, name: str, source: int, destination: int) -> _Route:
+        spec = self._codec.spec(name)
+        identifier = Identifier(spec.priority, spec.kind, source, destination, spec.code).pack()
+        # begins at random, so that the first frame after a restart does not repeat the last one
+        return _Route(identifier, count(random.getrandbits(16)))
 
 
 class Listener:
