@@ -226,7 +226,7 @@ def test_a_module_that_is_not_there_is_named(number: str, message: str) -> None:
 
 
 def test_a_module_of_a_can_station_does_not_run_without_its_hosts_bridge(rig_file: Path) -> None:
-    with pytest.raises(InputError, match="all modules on the CAN bus, allowed is rig.launch.py host:=NAME"):
+    with pytest.raises(InputError, match=r"all modules on the CAN bus, allowed is rig.launch.py host:=NAME"):
         module_plan_from_text({"module": "1", "station": str(rig_file)})
 
 
