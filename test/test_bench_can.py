@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from v2g_nodes.canbus.ample_bus import AmpleOpener, AmpleSocket
 from v2g_nodes.canbus.bit_time import frame_bits, frame_time_s
 from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.frame_io import Reading
@@ -19,7 +20,6 @@ from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.cli import bench_can, bus_meter, bus_meter_process
-from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_meter_process import BusMeter
 from v2g_nodes.cli.bus_tally import BusTally
 from v2g_nodes.cli.bus_worst_case import worst_case_load
@@ -193,6 +193,24 @@ def test_what_finds_no_room_is_counted() -> None:
             for _ in range(100):
                 writer.sendto(bytes(500), reader.getsockname())
             assert 50 < ample.missed < 100
+
+
+def test_a_bus_that_is_opened_again_keeps_its_count_and_lets_the_old_one_go() -> None:
+    opener = AmpleOpener()
+    first = opener(SETTINGS, SETTINGS.channel)
+    number = first.fileno()
+    with socket.socket(fileno=os.dup(number)) as held, Link(SETTINGS, lambda _: None) as link:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        send(link, 0, 200)
+        missed = opener.missed
+        assert missed > 100
+    first.shutdown()
+    handles = len([*Path("/proc/self/fd").iterdir()])
+    second = opener(SETTINGS, SETTINGS.channel)
+    assert opener.missed == missed
+    assert len([*Path("/proc/self/fd").iterdir()]) == handles + 2  # reader and writer; the handle of the first is gone
+    second.shutdown()
+    opener.close()
 
 
 def send(link: Link, first: int, end: int) -> None:

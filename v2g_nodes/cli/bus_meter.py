@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from v2g_nodes.canbus.bus import open_bus
+from v2g_nodes.canbus.ample_bus import AmpleOpener
 from v2g_nodes.canbus.frame_io import read
 from v2g_nodes.canbus.settings import CanSettings
-from v2g_nodes.cli.ample_socket import AmpleSocket
 from v2g_nodes.cli.bus_tally import BusTally
 from v2g_nodes.core.priority import OPTIMIZER_PRIORITY, claim_real_time
 
@@ -44,8 +43,8 @@ class Meter:
     """
 
     def __init__(self, settings: CanSettings) -> None:
-        self._bus = open_bus(settings, settings.channel)
-        self._room = AmpleSocket(self._bus.fileno())
+        self._opener = AmpleOpener()
+        self._bus = self._opener(settings, settings.channel)
         self._missed_before = 0
         self._settings = settings
         self._tally: BusTally | None = None
@@ -56,7 +55,7 @@ class Meter:
 
     def close(self) -> None:
         """Leave the bus."""
-        self._room.close()
+        self._opener.close()
         self._bus.shutdown()
 
     def run(self) -> dict[str, object] | None:
@@ -77,8 +76,8 @@ class Meter:
             if self._tally is not None:
                 while self._count(now_ns):  # all that had come until now
                     pass
-                return self._tally.figures(now_ns) | {"meter_missed": self._room.missed - self._missed_before}
-            self._tally, self._missed_before = BusTally(self._settings, now_ns), self._room.missed
+                return self._tally.figures(now_ns) | {"meter_missed": self._opener.missed - self._missed_before}
+            self._tally, self._missed_before = BusTally(self._settings, now_ns), self._opener.missed
             _say(event="counting")
 
     def _count(self, until_ns: float = math.inf) -> bool:

@@ -19,7 +19,6 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import Station, load_station
 
 DURATION_S = (0.1, 1e7)
-TURN_S = 0.2  # longest wait, so that a stop is seen
 SILENT_S = 1.0  # a bus that is not up by then is worth a word
 
 StationFile = Annotated[
@@ -119,14 +118,12 @@ def listen(settings: CanSettings, seconds: float | None) -> Iterator[list[Heard]
     told: dict[str, str] = {}
     begun_s = time.monotonic()
     with StopSignals() as stop, BusEar(settings) as ear:
-        while not stop.requested:
-            elapsed_s = time.monotonic() - begun_s
-            left_s = TURN_S if seconds is None else seconds - elapsed_s
-            if left_s <= 0.0:
-                break
-            yield ear.take(min(TURN_S, left_s))
-            if elapsed_s > SILENT_S:
+        for turn in ear.turns(seconds, lambda: stop.requested):
+            yield turn
+            if time.monotonic() - begun_s > SILENT_S:
                 for bus, state in ear.states.items():
                     if state.text != told.get(bus, ""):
                         told[bus] = state.text
                         print(f"v2g │ bus {bus}: {state.text or 'works again'}", file=sys.stderr)
+        if ear.missed:
+            print(f"v2g │ {ear.missed} frames came but were missed: this machine was too busy", file=sys.stderr)

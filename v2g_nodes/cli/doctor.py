@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
 from dataclasses import asdict
 from typing import Annotated
@@ -20,7 +19,7 @@ from v2g_nodes.cli.can_bus import BusChoice, Channel, Interface, KeyFile, Statio
 from v2g_nodes.cli.doctor_bus import BusHealth
 from v2g_nodes.cli.doctor_interface import interface_findings
 from v2g_nodes.cli.doctor_machine import findings_of_modules, machine_findings
-from v2g_nodes.cli.finding import WRONG, Finding, all_well, show
+from v2g_nodes.cli.finding import NOTE, WRONG, Finding, all_well, show
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.core.errors import V2gError
 from v2g_nodes.station import Station, module_type
@@ -57,7 +56,9 @@ def doctor(
     else:
         emit({"findings": [asdict(finding) for finding in findings], "verdict": "ok" if well else "something is wrong"},
              json, "")
-    raise typer.Exit(0 if well else 1)
+    from v2g_nodes.nodes.spin import leave  # not before: rclpy reads the environment that was set for it
+
+    leave(0 if well else 1)
 
 
 def listen_to_bus(choice: BusChoice, seconds: float) -> list[Finding]:
@@ -75,15 +76,17 @@ def listen_to_bus(choice: BusChoice, seconds: float) -> list[Finding]:
         if module.backend == "can"}  # fmt: skip
     reader, health = BusReader(choice.protection), BusHealth(ratings_kw)
     busy_s: dict[str, float] = defaultdict(float)
-    until_s = time.monotonic() + seconds
     with BusEar(choice.settings) as ear:
-        while (left_s := until_s - time.monotonic()) > 0.0:
-            for heard in ear.take(left_s):
+        for turn in ear.turns(seconds):
+            for heard in turn:
                 health.add(reader.read(heard))
                 if len(heard.frame.payload) in LENGTHS:
                     busy_s[heard.bus] += frame_time_s(len(heard.frame.payload), choice.settings)
-        states = ear.states
-    return health.findings(states, {bus: busy_s[bus] / seconds for bus in states}, seconds)
+        states, missed = ear.states, ear.missed
+    found = health.findings(states, {bus: busy_s[bus] / seconds for bus in states}, seconds)
+    if missed:
+        found.append(Finding("frames", NOTE, f"{missed} came but were missed", "this machine is too busy: try again"))
+    return found
 
 
 def look_at_graph(station: Station | None, seconds: float) -> list[Finding]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Outcome:
 
 
 class Operator:
-    """A context manager: the node leaves the graph at its end.
+    """A context manager: the node leaves the graph at its end. End the process by `leave` (nodes/spin.py) then.
 
     Args:
         ids: modules meant; empty = all there are.
@@ -81,6 +82,8 @@ class Operator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.close()
+        if kind is None:
+            signal.alarm(0)  # it is closed; what the caller has to say may take longer than that
 
     def stop(self) -> list[Outcome]:
         """Emergency stop of every module there is: SAFE until armed again.
