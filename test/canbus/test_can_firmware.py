@@ -190,6 +190,15 @@ def test_the_sender_may_ask_for_a_shorter_hold_but_not_for_a_longer_one() -> Non
         assert bench.device.setpoint is None
 
 
+def test_power_without_enable_is_no_power() -> None:
+    bench = Bench()
+    bench.step(20, ONE_KW._replace(enable=False))
+    assert bench.reference_kw == 0.0
+    bench.step(50, ONE_KW)
+    bench.step(1, ONE_KW._replace(enable=False))
+    assert bench.reference_kw == pytest.approx(0.49, abs=1e-3), "to zero within the ramp"
+
+
 def test_the_cap_holds_in_the_device_too() -> None:
     bench = Bench()
     bench.step(100, ONE_KW._replace(max_kw=0.25))
@@ -216,6 +225,23 @@ def test_a_jump_and_a_power_beyond_the_limits_are_counted_once_each() -> None:
         bench.step(1, ONE_KW._replace(power_kw=power_kw))
     assert bench.violations == (2, "power beyond limit")
     assert bench.reference_kw <= 3.0
+
+
+def test_twice_the_ramp_is_found_out_though_no_step_is_large() -> None:
+    bench = Bench()
+    for k in range(100):
+        bench.step(1, ONE_KW._replace(power_kw=max(0.02 * (k - 50), 0.0)))
+    assert bench.violations == (1, "ramp")
+
+
+def test_a_sender_that_was_held_up_when_it_began_anew_breaks_nothing() -> None:
+    bench = Bench()
+    bench.step(50, ONE_KW._replace(power_kw=0.0))
+    bench.step(1, ONE_KW._replace(power_kw=0.15))
+    bench.step(100, OFF)
+    bench.step(1, ONE_KW._replace(power_kw=0.1))
+    bench.step(1, ONE_KW._replace(power_kw=0.2))
+    assert bench.violations == (0, "")
 
 
 def test_a_command_is_judged_by_what_its_sender_could_know() -> None:
@@ -247,8 +273,9 @@ def test_a_trip_is_told_at_once_and_only_a_reset_after_cooling_clears_it() -> No
     assert bench.device.state is DeviceState.TRIPPED
     heard = bench.step(30, OFF)
     assert names(heard).count("FAULT") == 3
-    heard = bench.step(1, OFF._replace(reset=1))
+    heard = bench.step(1, ONE_KW._replace(reset=1))
     assert next(item for item in heard if item.name == "ACKNOWLEDGE").signals["result"] == 1, "refused: hot"
+    assert bench.reference_kw == 0.0
     bench.device.plant._state.temperature_c = 40.0
     bench.step(1, OFF._replace(reset=1))
     assert bench.device.state is DeviceState.TRIPPED
