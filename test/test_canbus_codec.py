@@ -92,7 +92,7 @@ def test_bits_are_those_of_cantools(name: str, data: st.DataObject) -> None:
     unpacked = CODEC.unpack(name, packed)
     assert same(unpacked, decoded_by_cantools(name, packed))
     for signal in CODEC.spec(name).signals:
-        assert unpacked[signal.name] == pytest.approx(signals[signal.name], abs=signal.scale / 2, nan_ok=True)
+        assert unpacked[signal.name] == pytest.approx(signals[signal.name], abs=signal.scale * 0.500001, nan_ok=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
