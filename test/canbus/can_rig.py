@@ -118,7 +118,7 @@ class CanRig:
         """As ModuleNode._tick.
 
         Args:
-            held_up_s: time for which the thread does not run between its look at the clock and the bus [s].
+            held_up_s: time for which only this thread does not run, between its look at the clock and the bus [s].
         """
         control, now_s = self.control, self.now_ns / 1e9
         pause_s, dt_s = self.pace.take(now_s)
@@ -129,7 +129,10 @@ class CanRig:
         if self.measured.timed_out:
             control.resume(self.measured.reference_kw)
         result = control.apply(self.wanted_kw, dt_s)
-        self.now_ns += round(held_up_s * 1e9)
+        if held_up_s > 0.0:
+            self.now_ns += round(held_up_s * 1e9)
+            self.step_device()
+            self.read()
         self._exchange(result.setpoint_kw, dt_s)
 
     def step_device(self) -> None:

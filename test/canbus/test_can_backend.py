@@ -144,6 +144,25 @@ def test_processes_that_get_no_time_break_nothing(seed: int) -> None:
     assert rig.device.setpoints > 100
 
 
+def test_no_set_point_starts_from_a_status_that_is_out_of_date() -> None:
+    rig = CanRig()
+    rig.wanted_kw = 2.0
+    rig.run(2.5)
+    rig.to_device_is_cut = True
+    rig.run(0.6)
+    assert rig.measured.timed_out
+    rig.to_device_is_cut = False
+    mark, before_kw = len(rig.recorded), rig.references_kw[-1]
+    rig.now_ns += round(TICK_S * 1e9)
+    rig.decide(held_up_s=0.4)  # the device goes on towards zero, and its reports come in
+    assert rig.references_kw[-1] < before_kw - 0.25
+    assert rig.module.problem() == ""
+    assert rig.setpoints(mark) == []
+    rig.run(2.0)
+    assert rig.references_kw[-1] == pytest.approx(2.0, abs=2e-4)
+    assert rig.device.plant.measurement().constraint_violations == 0
+
+
 def test_without_set_points_the_device_goes_to_zero_by_itself() -> None:
     rig = CanRig()
     rig.wanted_kw = 1.0
@@ -173,7 +192,7 @@ def test_nobody_drives_what_he_cannot_see() -> None:
 
 
 @KEYS
-@pytest.mark.parametrize("gone_s", [0.05, 1.0])
+@pytest.mark.parametrize("gone_s", [0.05, 0.25, 1.0])
 def test_a_device_that_restarts_is_taken_up_from_what_it_reports(key: bytes | None, gone_s: float) -> None:
     rig = CanRig(key)
     rig.wanted_kw = 2.0
@@ -187,7 +206,12 @@ def test_a_device_that_restarts_is_taken_up_from_what_it_reports(key: bytes | No
     rig.to_host_is_cut = rig.to_device_is_cut = False
     rig.references_kw = [plant.measurement().reference_kw]
     rig.start_device(plant, life=0xBEEF)
+    while len(rig.references_kw) == 1:
+        rig.tick()
+    mark = len(rig.recorded)  # from here on its reports are known
     rig.run(0.15)
+    first = next(setpoint for setpoint in rig.setpoints(mark) if setpoint.enable)
+    assert first.power_kw == pytest.approx(rig.references_kw[0], abs=0.03)
     assert rig.control.energised
     rig.run(3.0)
     assert rig.references_kw[-1] == pytest.approx(2.0, abs=2e-4)
@@ -238,6 +262,22 @@ def test_a_trip_is_told_at_once_and_cleared_by_a_reset_when_its_cause_is_gone() 
     rig.control.arm()
     rig.run(3.0)
     assert rig.references_kw[-1] == pytest.approx(1.0, abs=2e-4)
+    assert rig.device.plant.measurement().constraint_violations == 0
+
+
+def test_after_a_trip_control_goes_on_from_where_the_device_is() -> None:
+    rig = CanRig()
+    rig.wanted_kw = 2.0
+    rig.run(2.5)
+    rig.device.plant._state.fault = "overpower"
+    rig.run(0.05)
+    with pytest.raises(BackendError):  # see above
+        rig.module.reset_fault()
+    rig.run(0.05)
+    rig.control.arm()
+    rig.run(0.5)
+    assert rig.control.energised
+    assert rig.references_kw[-1] == pytest.approx(0.45, abs=0.05)
     assert rig.device.plant.measurement().constraint_violations == 0
 
 
