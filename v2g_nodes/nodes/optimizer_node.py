@@ -42,7 +42,9 @@ RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in the
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 DIAGNOSTICS_S = 1.0  # s, wall: /diagnostics at least so often
-BUS_MODULES = 8  # more on a CAN bus report less often while views differ: together 530 a second, a tenth of the bus
+# More on a CAN bus report less often while views differ: eight send 530 reports a second, a tenth of the bus, and each
+# of them is a callback in every optimizer of a host, so the cost grows with the square.
+BUS_MODULES = 8
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
 
 
@@ -86,9 +88,10 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             algorithm=p.algorithm,
             fall_ns=round(1e9 * p.fall_s / p.speed),
         )
-        if p.on_bus:  # every module hears each report itself: none has to be passed on, and the bus is narrow
-            wide = max(1.0, len(p.module_ids) / BUS_MODULES)
-            settings = replace(settings, sync_ns=round(wide * settings.sync_ns), reports_at_a_time=1)
+        if p.on_bus:  # every module hears each report itself: none has to be passed on
+            wide = max(1.0, len(p.module_ids) / BUS_MODULES) ** 2
+            sync_ns = min(round(wide * settings.sync_ns), settings.heartbeat_ns)
+            settings = replace(settings, sync_ns=sync_ns, reports_at_a_time=1)
         self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze, self._in_force_kw)
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
