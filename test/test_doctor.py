@@ -43,7 +43,7 @@ def wrong(findings: list[Finding]) -> list[str]:
     return [f"{f.what} {f.text} -> {f.advice}" for f in findings if f.level == WRONG]
 
 
-PASTE = "sudo ip link set can0 up type can bitrate 1000000 dbitrate 5000000 fd on restart-ms 100"
+PASTE = "sudo ip link set can0 up txqueuelen 128 type can bitrate 1000000 dbitrate 5000000 fd on restart-ms 100"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from v2g_nodes.cli.finding import NOTE, OK, WRONG, Finding
 SOCKETCAN = "socketcan"
 FD_MTU = 72  # linux/can.h CANFD_MTU; 16 is classic CAN
 RESTART_MS = 100  # the controller comes back from bus-off by itself after this
+QUEUE_FRAMES = 128  # waiting in the kernel; with the usual 10 bursts find it full
 IP_LIMIT_S = 5.0
 
 Look = Callable[[str], Mapping[str, Any] | None]
@@ -64,8 +65,8 @@ def lines_to_paste(channel: str, settings: CanSettings) -> str:
     """Shell commands that bring the interface up as configured."""
     if channel.startswith("vcan"):
         return f"sudo ip link add dev {channel} type vcan; sudo ip link set {channel} up mtu {FD_MTU}"
-    return (f"sudo ip link set {channel} down; sudo ip link set {channel} up type can bitrate {settings.bitrate} "
-            f"dbitrate {settings.data_bitrate} fd on restart-ms {RESTART_MS}")
+    return (f"sudo ip link set {channel} down; sudo ip link set {channel} up txqueuelen {QUEUE_FRAMES} type can "
+            f"bitrate {settings.bitrate} dbitrate {settings.data_bitrate} fd on restart-ms {RESTART_MS}")
 
 
 def _findings(channel: str, shown: Mapping[str, Any] | None, settings: CanSettings) -> list[Finding]:
