@@ -159,8 +159,8 @@ class CanRig:
         self.control.observe(Observation(seen.time_s, seen.power_kw, seen.soc, seen.temperature_c, seen.ambient_c,
                                          seen.vehicle, seen.fault), True)
 
-    def _open(self, on_frames: Callable[[list[WireFrame]], None]) -> CutLink:
-        self.hear = on_frames
+    def _open(self, on_frames: Callable[[list[WireFrame]], None], on_fault: Callable[[str], None]) -> CutLink:
+        self.hear, self.tell_fault = on_frames, on_fault
         return CutLink(self._send)
 
     def _send(self, frame: WireFrame) -> None:

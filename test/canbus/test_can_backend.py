@@ -117,7 +117,7 @@ def test_an_outage_in_a_ramp_breaks_no_limit_and_mends_itself(key: bytes | None,
     assert rig.control.forced_steps <= 1, "the offer ends at once when nothing is known of the module"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_processes_that_get_no_time_break_nothing(seed: int) -> None:
     """Control, its link and the device run late, stand still, or are held up between their look at the clock and the
     bus, at random and each for itself."""
@@ -313,6 +313,21 @@ def test_a_module_that_leaves_or_speaks_another_version_is_said_so() -> None:
     rig.hear([status._replace(payload=bytes([version + 1]) + status.payload[1:])])
     assert rig.module.problem() == f"module speaks version {version + 1} of the bus, this is {version}"
     assert not rig.module.measurement().vehicle.plugged
+
+
+def test_health_tells_what_was_heard_and_what_is_to_be_logged() -> None:
+    rig = CanRig()
+    rig.run(1.0)
+    assert rig.module.health().news == []
+    status = next(frame for frame in rig.device.step(rig.now_ns + 10**9)
+                  if frame.identifier & 0xFF == Codec.load().spec("STATUS").code)
+    rig.hear([status._replace(payload=status.payload[:-1] + b"x")])
+    rig.tell_fault("bus A: cable out")
+    health = rig.module.health()
+    assert health.news == ["bus A: cable out", "STATUS of module 3: 1 frame refused, check"]
+    assert rig.module.health().news == []
+    line = next(line for line in health.frames if line.name == "STATUS")
+    assert (line.source, line.verdict, line.refused) == (MODULE, "check", {"check": 1})
 
 
 def test_before_the_module_answers_nothing_is_offered() -> None:

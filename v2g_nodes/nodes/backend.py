@@ -19,10 +19,11 @@ class BackendError(V2gError, RuntimeError):
 
 
 class Health(NamedTuple):
-    """How the bus serves a module: its link, and every message that was heard."""
+    """How the bus serves a module: its link, every message that was heard, and what is new for the log."""
 
     link: LinkState
     frames: Sequence[FrameLine]
+    news: Sequence[str]
 
 
 class Backend(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ REPEAT_S = 0.1  # s, a set-point that does not change is repeated this often; a 
 RESOLUTION_KW = 0.0002  # kW, of SETPOINT in ek3.dbc
 DEPARTURE_JITTER_S = 0.5  # s, smaller changes are the resolution and the travel time of VEHICLE
 RESET_S = 0.3  # s, a device answers a reset within a few of its steps
+FAULTS_KEPT = 20  # lines about the link, until they are logged
 SOURCE_MASK = 0xFF0000  # of the identifier
 
 
@@ -47,7 +49,7 @@ class BusLink(Protocol):
         """Stop."""
 
 
-OpenLink = Callable[[Callable[[list[WireFrame]], None]], BusLink]
+OpenLink = Callable[[Callable[[list[WireFrame]], None], Callable[[str], None]], BusLink]
 
 
 class CanModule:
@@ -60,7 +62,7 @@ class CanModule:
     Args:
         parameters: of the module node.
         protection: of the bus.
-        open_link: opens the link with the function that takes its frames.
+        open_link: opens the link with the functions that take its frames and what it tells of faults.
         clock_ns: steady time [ns].
         clock_ms: Unix time [ms].
     """
@@ -86,7 +88,8 @@ class CanModule:
         self._sent: tuple[Setpoint, int] | None = None  # and when [ns]
         self._due_ns = 0
         self._vehicle = UNPLUGGED
-        self._link = open_link(self._on_frames)
+        self._faults: deque[str] = deque(maxlen=FAULTS_KEPT)
+        self._link = open_link(self._on_frames, self._faults.append)
 
     def step(self, setpoint_kw: float | None, dt_s: float, enable: bool) -> Measurement:
         """See Backend."""
@@ -146,7 +149,9 @@ class CanModule:
 
     def health(self) -> Health:
         """See Backend."""
-        return Health(self._link.state, self._view.watch.lines(self._clock_ns()))
+        now_ns, watch = self._clock_ns(), self._view.watch
+        faults = [self._faults.popleft() for _ in range(len(self._faults))]
+        return Health(self._link.state, watch.lines(now_ns), faults + watch.news(now_ns))
 
     def _on_frames(self, frames: list[WireFrame]) -> None:
         for frame in frames:
@@ -224,9 +229,9 @@ def open_can_module(parameters: Mapping[str, Any]) -> CanModule:
     protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
     module_id = parameters["module_id"]
 
-    def open_link(on_frames: Callable[[list[WireFrame]], None]) -> Link:
+    def open_link(on_frames: Callable[[list[WireFrame]], None], on_fault: Callable[[str], None]) -> Link:
         from_module = [(device_slot(module_id) << 16, SOURCE_MASK)]
-        link = Link(settings, on_frames, from_module, name=f"module {module_id}")
+        link = Link(settings, on_frames, from_module, name=f"module {module_id}", on_fault=on_fault)
         link.start()
         return link
 

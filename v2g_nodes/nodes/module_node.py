@@ -208,6 +208,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
     def _tell_health(self) -> None:
         health = self._backend.health()
         if health is not None:
+            for text in health.news:
+                self.get_logger().warning(text)
             who, stamp = f"ek3_{self.p.module_id:02d}", convert.to_time(self.now_s())
             self._diagnostics_out.publish(
                 bus_diagnostics(stamp, who, health.link, health.frames, problem=self._backend.problem())

@@ -60,6 +60,7 @@ class StandIn:
         filters = [(slot << 8, DESTINATION_MASK) for slot in slots] + [(time_sync, DESTINATION_MASK | CODE_MASK)]
         self._link = Link(settings, self._frames.extend, filters, name=KIND, on_fault=_log)
         protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
+        self._said = ""  # why a state could not be kept
         self._kept = [KeptState(one["state_file"]) for one in parameters]
         self._devices = [_device(one, kept, protection, codec, self._link)
                          for one, kept in zip(parameters, self._kept, strict=True)]
@@ -87,11 +88,16 @@ class StandIn:
         for device, kept in zip(self._devices, self._kept, strict=True):
             frames = device.step(now_ns)
             if frames:  # kept before it is told: who takes over after a kill goes on from what was told, or later
-                try:
-                    kept.keep(device.plant.to_state(time.time()))
-                except OSError as error:
-                    _log(f"state not kept: {error}")
+                self._keep(device, kept)
                 self._send(frames)
+
+    def _keep(self, device: CanDevice, kept: KeptState) -> None:
+        try:
+            kept.keep(device.plant.to_state(time.time()))
+        except OSError as error:
+            if str(error) != self._said:
+                _log(f"state not kept: {error}")
+                self._said = str(error)
 
     def _send(self, frames: Sequence[WireFrame]) -> None:
         for frame in frames:
