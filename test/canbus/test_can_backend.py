@@ -270,7 +270,7 @@ def test_after_a_trip_control_goes_on_from_where_the_device_is() -> None:
     rig.wanted_kw = 2.0
     rig.run(2.5)
     rig.device.plant._state.fault = "overpower"
-    rig.run(0.05)
+    rig.run(0.6)
     with pytest.raises(BackendError):  # see above
         rig.module.reset_fault()
     rig.run(0.05)
