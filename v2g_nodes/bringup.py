@@ -176,8 +176,10 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
     leads = options.host in (None, *station_hosts(station)[:1])
     before, after = _station_processes(station, modules, run, options, leads)
     groups = _groups(station, modules, len(before) + len(after))
-    processes = [ProcessSpec(f"ek3_{module.id:02d}_hardware", STATION_COLOR, 0, (stand_in(module),))
-                 for module in modules if module.backend == "can" and station.can.stand_ins]
+    processes = []
+    for group in groups if station.can.stand_ins else ():
+        nodes = tuple(stand_in(module) for module in group if module.backend == "can")
+        processes += [ProcessSpec(_group_name(group) + "_hardware", STATION_COLOR, 0, nodes)] if nodes else []
     processes += before
     for suffix, make in (("", hardware), ("_opt", optimizer)):
         for k, group in enumerate(groups):
