@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -155,9 +156,9 @@ def test_a_live_run_that_is_not_possible_is_said(
         raise StartupError("after 90 s not warm: ek3_64")
 
     monkeypatch.setattr(bench_can, "run_station", refuse)
-    assert main(["bench", "can", "--modules", "64", "--json", "-"]) == 1
+    assert main(["bench", "can", "--modules", "64", "--live", "--json", "-"]) == 1
     output = capsys.readouterr()
-    assert '"verdict": "a live run of 64 modules is not possible here: after 90 s not warm: ek3_64"' in output.out
+    assert '"verdict": "a run of 64 modules is not possible here: after 90 s not warm: ek3_64"' in output.out
     assert '"bus_load_max": null' in output.out
     assert "not possible here" in output.err
 
@@ -247,3 +248,15 @@ def test_a_meter_that_can_not_listen_is_no_silent_zero(monkeypatch: pytest.Monke
         pass
 
 
+@pytest.mark.system
+def test_loops_of_three_modules_agree_and_say_what_a_live_station_says(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["bench", "can", "--modules", "3", "--duration", "6", "--json", "-"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["epochs"] >= 1
+    assert (told["bytes_per_frame_max"], told["frames_odd"], told["live"]) == (64, 0, False)
+    assert 0.0 < told["bus_load_mean"] < told["bus_load_worst_case"]
+    frames = told["frames_by_message"]
+    assert set(frames) >= {"SETPOINT", "STATUS", "CURVE", "NEIGHBOR_STATE", "GRID_SIGNAL", "PLAN", "TIME_SYNC",
+                           "HEARTBEAT", "VEHICLE"}  # fmt: skip
+    assert frames["SETPOINT"] >= 3 * 5 * 9, "each module, at least ten a second"
+    assert frames["CURVE"] >= 3 * 2, "each module, each epoch"

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rclpy.context import Context
 
 from v2g_nodes.core.battery import VehicleState
-from v2g_nodes.core.cost import CostParameters, LocalCost
-from v2g_nodes.core.dispatch.methods import METHODS
-from v2g_nodes.core.epoch_start import OfferRule
+from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
-from v2g_nodes.core.limits import ModuleRating
 from v2g_nodes.core.optimizer import ModuleOptimizer
-from v2g_nodes.core.optimizer_types import Decision, NeighborReport, OptimizerSettings, Outbox, Snapshot
+from v2g_nodes.core.optimizer_types import Decision, NeighborReport, Outbox, Snapshot
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.target import target_kw
@@ -34,7 +30,7 @@ from v2g_nodes.msg import (
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import exchange_diagnostics
-from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters
+from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, cost_of, offer_of, settings_of
 from v2g_nodes.nodes.optimizer_record import AgreedEpoch, epoch_record
 from v2g_nodes.nodes.trials import Trials
 
@@ -42,9 +38,6 @@ RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in the
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 DIAGNOSTICS_S = 1.0  # s, wall: /diagnostics at least so often
-# More on a CAN bus report less often while views differ: eight send 530 reports a second, a tenth of the bus, and each
-# of them is a callback in every optimizer of a host, so the cost grows with the square.
-BUS_MODULES = 8
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
 
 
@@ -62,36 +55,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     def configure(self) -> None:
         """Publishers now, subscriptions on activation."""
         p = self.p
-        if p.algorithm not in METHODS:
-            raise InputError(f"algorithm is {p.algorithm!r}, allowed {', '.join(METHODS)}")
-        names = CostParameters.__dataclass_fields__
-        self._cost = CostParameters(**{name: getattr(p, name) for name in names})
-        rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
-        self._offer = OfferRule(rating, self._cost, p.headroom_kw, p.epoch_period_s)
-        if len(p.edges_flat) % 2 or len(p.module_ids) != len(p.ratings_kw):
-            raise InputError(f"edges_flat has {len(p.edges_flat)} entries, module_ids {len(p.module_ids)}, ratings_kw "
-                             f"{len(p.ratings_kw)}, allowed are pairs of ends and one rating for each id")
-        if p.module_id not in p.module_ids:
-            raise InputError(f"module_id is {p.module_id}, allowed one of module_ids {list(p.module_ids)}")
-        edges = tuple(zip(p.edges_flat[::2], p.edges_flat[1::2], strict=True))
-        settings = OptimizerSettings(
-            module_id=p.module_id,
-            edges=edges,
-            rating_kw=dict(zip(p.module_ids, p.ratings_kw, strict=True)),
-            price_span_eur_per_kwh=p.price_span_eur_per_kwh,
-            cold_every=p.cold_every,
-            epoch_period_s=p.epoch_period_s,
-            heartbeat_ns=round(p.heartbeat_ms * 1e6),
-            silence_ns=round(p.silence_ms * 1e6),
-            resend_ns=round(p.resend_ms * 1e6),
-            island_rule=p.island_rule,
-            algorithm=p.algorithm,
-            fall_ns=round(1e9 * p.fall_s / p.speed),
-        )
-        if p.on_bus:  # every module hears each report itself: none has to be passed on
-            wide = max(1.0, len(p.module_ids) / BUS_MODULES) ** 2
-            sync_ns = min(round(wide * settings.sync_ns), settings.heartbeat_ns)
-            settings = replace(settings, sync_ns=sync_ns, reports_at_a_time=1)
+        self._cost, self._offer = cost_of(p), offer_of(p)
+        settings = settings_of(p)
         self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze, self._in_force_kw)
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))

@@ -1,12 +1,22 @@
-"""Parameters of the optimizer node."""
+"""Parameters of the optimizer node, and what is made of them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from v2g_nodes.core.cost import CostParameters
+from v2g_nodes.core.dispatch.methods import METHODS
+from v2g_nodes.core.epoch_start import OfferRule
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.limits import ModuleRating
+from v2g_nodes.core.optimizer_types import OptimizerSettings
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.trials import TrialParameters
+
+# More on a CAN bus report less often while views differ: eight send 530 reports a second, a tenth of the bus, and each
+# of them is a callback in every optimizer of a host, so the cost grows with the square.
+BUS_MODULES = 8
 
 
 @dataclass(frozen=True)
@@ -40,3 +50,48 @@ class OptimizerParameters(TrialParameters):
     thermal_psi: float = parameter(2e-4, "cost: price of heat", "EUR/h/K^2")
     thermal_theta_k_per_kw2: float = parameter(2.0, "cost: temperature rise", "K/kW^2")
     thermal_threshold_c: float = parameter(50.0, "cost: heat costs above", "deg C")
+
+
+def cost_of(p: OptimizerParameters) -> CostParameters:
+    """The module's cost."""
+    return CostParameters(**{name: getattr(p, name) for name in CostParameters.__dataclass_fields__})
+
+
+def offer_of(p: OptimizerParameters) -> OfferRule:
+    """How the module makes its offer."""
+    rating = ModuleRating(p.p_max_kw, p.ramp_kw_per_s, p.soc_min, p.soc_max, p.efficiency)
+    return OfferRule(rating, cost_of(p), p.headroom_kw, p.epoch_period_s)
+
+
+def settings_of(p: OptimizerParameters) -> OptimizerSettings:
+    """What the optimizer is built from.
+
+    Raises:
+        InputError: parameters that contradict each other.
+    """
+    if p.algorithm not in METHODS:
+        raise InputError(f"algorithm is {p.algorithm!r}, allowed {', '.join(METHODS)}")
+    if len(p.edges_flat) % 2 or len(p.module_ids) != len(p.ratings_kw):
+        raise InputError(f"edges_flat has {len(p.edges_flat)} entries, module_ids {len(p.module_ids)}, ratings_kw "
+                         f"{len(p.ratings_kw)}, allowed are pairs of ends and one rating for each id")
+    if p.module_id not in p.module_ids:
+        raise InputError(f"module_id is {p.module_id}, allowed one of module_ids {list(p.module_ids)}")
+    settings = OptimizerSettings(
+        module_id=p.module_id,
+        edges=tuple(zip(p.edges_flat[::2], p.edges_flat[1::2], strict=True)),
+        rating_kw=dict(zip(p.module_ids, p.ratings_kw, strict=True)),
+        price_span_eur_per_kwh=p.price_span_eur_per_kwh,
+        cold_every=p.cold_every,
+        epoch_period_s=p.epoch_period_s,
+        heartbeat_ns=round(p.heartbeat_ms * 1e6),
+        silence_ns=round(p.silence_ms * 1e6),
+        resend_ns=round(p.resend_ms * 1e6),
+        island_rule=p.island_rule,
+        algorithm=p.algorithm,
+        fall_ns=round(1e9 * p.fall_s / p.speed),
+    )
+    if not p.on_bus:
+        return settings
+    wide = max(1.0, len(p.module_ids) / BUS_MODULES) ** 2
+    sync_ns = min(round(wide * settings.sync_ns), settings.heartbeat_ns)
+    return replace(settings, sync_ns=sync_ns, reports_at_a_time=1)  # everybody hears each report: none is passed on
