@@ -36,6 +36,7 @@ from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.canbus.wire import Listener, Received, Speaker
 from v2g_nodes.canbus.wire_frame import WireFrame
+from v2g_nodes.cli.host_pool import STAND_IN_COMMAND
 from v2g_nodes.cli.run_station import RunResult
 from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.core.droop import Droop
@@ -48,7 +49,6 @@ from v2g_nodes.core.optimizer import ModuleOptimizer
 from v2g_nodes.core.optimizer_types import NeighborReport, Snapshot
 from v2g_nodes.core.pace import Pace
 from v2g_nodes.core.types import EpochId, Frame
-from v2g_nodes.msg import GridSignal, MarketPlan
 from v2g_nodes.nodes import can_words, convert
 from v2g_nodes.nodes.can_backend import open_can_module
 from v2g_nodes.nodes.can_bridge_node import FILTERS, PLAN_S, TIME_SYNC_S
@@ -155,10 +155,9 @@ class BusLoops:
     """
 
     def __init__(self, station_plan: ProcessPlan, settings: CanSettings) -> None:
-        self._plan, self.epochs, self.agreed = station_plan, 0, 0
+        self._plan, self._signals, self.agreed = station_plan, 0, 0
         kinds = {kind: [node for node in station_plan.nodes if node.kind == kind] for kind in ("module", "droop")}
         optimizers = [node for node in station_plan.nodes if node.kind == "optimizer"]
-        self._devices = self._start_devices(station_plan)
         self._modules = [
             LoopModule(m.parameters, d.parameters, o.parameters)
             for m, d, o in zip(kinds["module"], kinds["droop"], optimizers, strict=True)]  # fmt: skip
@@ -170,7 +169,9 @@ class BusLoops:
         self._listener = Listener(protection, FrameWatch(), _clock_ms)
         self._heard: deque[WireFrame] = deque()
         self._link = Link(settings, self._heard.extend, FILTERS, own_echo=True, name="loops")
+        self._begun_s = time.monotonic()
         self._capacity_kw = station_plan.station.plan.capacity_fraction * rating_kw(station_plan.station)
+        self._devices = self._start_devices(station_plan)
 
     def __enter__(self) -> BusLoops:
         self._link.start()
@@ -181,7 +182,7 @@ class BusLoops:
             module.close()
         self._link.close()
         self._devices.terminate()
-        self._devices.wait()
+        self._devices.communicate()
 
     @property
     def is_settled(self) -> bool:
@@ -259,37 +260,39 @@ class BusLoops:
     def _send_signal(self) -> None:
         now_s, time_of_day_s = time.monotonic(), self._time_of_day_s()
         sequence = convert.signal_sequence(time.time(), self._signal_p.epoch_period_s)
-        message = GridSignal(
-            source_id=1, sequence=self.epochs, signal_sequence=sequence, time_of_day_s=time_of_day_s,
-            frequency_hz=self._recordings.frequency_hz(time_of_day_s), voltage_v=math.nan,
-            price_eur_per_kwh=self._recordings.price_eur_per_kwh(time_of_day_s),
-            signal_pu=self._recordings.signal_pu(time_of_day_s), site_load_kw=math.nan)
-        self.epochs += 1
-        self._say("GRID_SIGNAL", can_words.grid_signals(message))
+        frequency_hz = self._recordings.frequency_hz(time_of_day_s)
+        signal_pu = self._recordings.signal_pu(time_of_day_s)
+        self._signals += 1
+        self._say("GRID_SIGNAL", {
+            "source_id": 1, "signal_counter": self._signals, "signal_sequence": sequence,
+            "time_of_day_s": time_of_day_s, "frequency_hz": frequency_hz, "voltage_v": math.nan,
+            "price_eur_per_kwh": self._recordings.price_eur_per_kwh(time_of_day_s), "signal_pu": signal_pu,
+            "site_load_kw": math.nan})  # fmt: skip
         for module in self._modules:
-            epoch = EpochId(sequence, 1, 1)
-            module.hear_signal(message.frequency_hz, epoch, self._capacity_kw * message.signal_pu, now_s)
+            module.hear_signal(frequency_hz, EpochId(sequence, 1, 1), self._capacity_kw * signal_pu, now_s)
             module.think((), (), self._say)
 
     def _send_plan(self) -> None:
-        plan = MarketPlan(plan_version=1, rule="capacity", slot_s=3600.0, base_kw=[0.0] * 24,
-                          capacity_kw=[self._capacity_kw] * 24)
-        signals = can_words.plan_signals(plan, self._time_of_day_s())
-        if signals is not None:
-            self._say("PLAN", signals)
+        slots = range(can_words.PLAN_SLOTS)
+        self._say("PLAN", {
+            "plan_version": 1, "slots": len(slots), "start_time_of_day_s": 0.0, "slot_s": 3600.0,
+            **{f"base_kw_{k}": 0.0 for k in slots}, **{f"capacity_kw_{k}": self._capacity_kw for k in slots}})
 
     def _tell_time(self) -> None:
         self._say("TIME_SYNC", {"unix_ms": _clock_ms()})
 
     def _start_devices(self, station_plan: ProcessPlan) -> subprocess.Popen[bytes]:
-        self._begun_s = time.monotonic()
         nodes: list[NodeSpec] = [n for p in station_plan.processes if not p.is_ros for n in p.nodes]
         role = [{"kind": STAND_IN, "name": n.name, "namespace": n.namespace,
                  "parameters": {**n.parameters, "run_started_s": time.time()}} for n in nodes]
-        command = [sys.executable, "-m", "v2g_nodes.sim.can_device", "hardware", "--role", json.dumps(role)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
-        if process.stdout is None or b"ready" not in process.stdout.readline():
-            process.kill()
+        process = subprocess.Popen([*STAND_IN_COMMAND, "hardware"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   start_new_session=True)  # fmt: skip
+        line = json.dumps({"cmd": "role", "nodes": role}).encode() + b"\n"
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - for the type checker
+        process.stdin.write(line)  # the end of its standard input ends it, however this process ends
+        process.stdin.flush()
+        if not any(b'"ready"' in said for said in process.stdout):
+            process.communicate()
             raise StartupError("the stand-ins did not come up, see above")
         return process
 
