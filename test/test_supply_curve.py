@@ -19,7 +19,7 @@ from v2g_nodes.core.dispatch.lockstep import COLD
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.dispatch.reference import dispatch_gap, dispatch_optimum
 from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
-from v2g_nodes.core.exchange import INT16_MAX
+from v2g_nodes.core.exchange import INT16_MAX, exchange_tag
 from v2g_nodes.core.graph import TOPOLOGIES, adjacency, build_edges, diameter
 from v2g_nodes.core.types import Agreement, Box, EpochId, FloatArray, Frame
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
@@ -318,7 +318,7 @@ def memory(plant: Plant, target_kw: float, sequence: int) -> WarmStart:
     """What the second of two epochs with the same target leaves."""
     found = None
     for earlier in (20, 0):
-        agents = plant.agents(target_kw, found, sequence - earlier)
+        agents = plant.agents(target_kw, found, (sequence - earlier) % 2**32)
         plant.play(agents)
         found = agents[1].warm_start
     assert found is not None
@@ -485,8 +485,8 @@ def test_frames_of_others_are_ignored() -> None:
     first = {k: agent.step([], 0)[0] for k, agent in agents.items()}
     for stranger in (
         first[3],  # across the ring
-        first[2]._replace(epoch=EpochId(40, 0, 1)),
-        first[2]._replace(membership=10),
+        first[2]._replace(tag=exchange_tag(EpochId(40, 0, 1), plant.group.fingerprint)),
+        first[2]._replace(tag=first[2].tag + 1),
     ):
         assert agents[1].step([stranger, first[4]], 0) == []
     assert agents[1].step([first[2]], 0)[0].round == 1

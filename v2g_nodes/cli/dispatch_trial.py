@@ -20,7 +20,7 @@ from v2g_nodes.core.types import Box, EpochId
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 from v2g_nodes.station import default_station, module_type, station_edges
 
-CURVE_CDR_BYTES = 64  # msg/Curve.msg; test/nodes/test_messages.py holds it to that
+CURVE_CDR_BYTES = 56  # msg/Curve.msg; test/nodes/test_messages.py holds it to that
 BALANCE = 1e-3  # of the rating
 ONE_PERCENT = 0.01  # the formulation counts iterations until gap and balance stay below
 GROUP_FINGERPRINT = 1
