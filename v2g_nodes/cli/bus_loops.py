@@ -186,11 +186,12 @@ class BusLoops:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all modules are in one group that has agreed."""
+        """Whether all modules are in one group in which everybody counts, and have agreed: it changes no more."""
         optimizers = [module.optimizer for module in self._modules]
-        whole = all(len(one.membership.group.members) == len(optimizers) for one in optimizers)
-        return whole and len({one.membership.group.fingerprint for one in optimizers}) == 1 and all(
-            one.agreement for one in optimizers)
+        memberships = [one.membership for one in optimizers]
+        whole = all(one.counts and len(one.group.members) == len(optimizers) for one in memberships)
+        alike = len({one.group.fingerprint for one in memberships}) == 1
+        return whole and alike and all(one.agreement for one in optimizers)
 
     def run(self, seconds: float, done: Callable[[], bool], stop: StopSignals) -> bool:
         """Let everything run in real time.

@@ -187,6 +187,11 @@ class Membership:
         """Number of modules whose report is in hand."""
         return len(self._reports)
 
+    @property
+    def counts(self) -> bool:
+        """Whether this module counts where islands are weighed against each other."""
+        return self._reports[self._module_id].standing == COUNTS
+
     def electorates(self) -> list[frozenset[int]]:
         """Sets of modules, dead ones among them; the island that owns the target is the larger part of each."""
         standing = {k: report.standing for k, report in self._reports.items()}
