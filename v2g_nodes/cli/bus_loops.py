@@ -48,6 +48,7 @@ from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.core.optimizer import ModuleOptimizer
 from v2g_nodes.core.optimizer_types import NeighborReport, Snapshot
 from v2g_nodes.core.pace import Pace
+from v2g_nodes.core.priority import DROOP_PRIORITY, claim_real_time
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.nodes import can_words, convert
 from v2g_nodes.nodes.can_backend import open_can_module
@@ -58,6 +59,7 @@ from v2g_nodes.nodes.optimizer_node import SETPOINT_REPEAT_S, TICK_S
 from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, offer_of, settings_of
 from v2g_nodes.nodes.sources import Recordings
 
+SHORTEST_S = 5e-5  # s
 READY_S = 60.0  # longest wait for the stand-ins and for all modules to agree
 OUT_OF_SERVICE = (Mode.OFF, Mode.FAULT, Mode.SAFE)
 Say = Callable[[str, Mapping[str, Any], int], None]
@@ -221,8 +223,8 @@ class BusLoops:
                 if now_s >= due_s[index]:
                     due_s[index] = max(due_s[index] + period_s, now_s)
                     duty()
-            if not self._heard:
-                select.select([], [], [], max(min(due_s) - time.monotonic(), 0.0002))
+            pause_s = SHORTEST_S if self._heard else min(due_s) - time.monotonic()
+            select.select([], [], [], max(pause_s, SHORTEST_S))  # a real-time process that never waits is ended
         return True
 
     def _duties(self) -> list[tuple[float, Callable[[], None]]]:
@@ -321,6 +323,7 @@ def run_loops(
     for note in plan.inputs.notes:
         print(f"v2g │ {note}", file=sys.stderr)
     with StopSignals() as stop, BusLoops(plan, settings) as loops:
+        claim_real_time(DROOP_PRIORITY)  # where it is permitted, as the nodes do
         if not loops.run(READY_S, lambda: loops.is_settled, stop):
             raise StartupError(f"{len(plan.modules)} modules did not agree within {READY_S:g} s")
         before = loops.agreed
