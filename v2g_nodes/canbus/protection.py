@@ -84,3 +84,15 @@ class Protection:
         length = P4_HEADER_BYTES + len(body)
         counter = int.from_bytes(body[5:7], "little")
         return _P4_TRAILER.pack(crc32p4(_P4_HEADER.pack(length, counter, identifier) + body), length, 0)
+
+
+def protection_of(key_file: str) -> Protection:
+    """The protection of a bus.
+
+    Args:
+        key_file: see read_key; empty = there is no key.
+
+    Raises:
+        InputError: see read_key.
+    """
+    return Protection(read_key(Path(key_file)) if key_file else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import count
 from typing import NamedTuple
@@ -55,6 +56,11 @@ class _Route(NamedTuple):
 
     identifier: int
     sequences: Iterator[int]
+
+
+def unix_ms() -> int:
+    """This machine's clock, as stamps count [ms]."""
+    return time.time_ns() // 1_000_000
 
 
 class Speaker:

@@ -34,7 +34,7 @@ from v2g_nodes.canbus.identifier import bridge_slot, controller_slot, module_of
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.protection import Protection
 from v2g_nodes.canbus.settings import CanSettings
-from v2g_nodes.canbus.wire import Listener, Received, Speaker
+from v2g_nodes.canbus.wire import Listener, Received, Speaker, unix_ms
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.cli.host_pool import STAND_IN_COMMAND
 from v2g_nodes.cli.run_station import RunResult
@@ -167,8 +167,8 @@ class BusLoops:
         self._signal_p = GridSignalParameters(**_known(GridSignalParameters, signal.parameters))
         self._recordings = Recordings(self._signal_p)
         protection = Protection(None)
-        self._speaker = Speaker(bridge_slot(min(m.module_id for m in self._modules)), protection, _clock_ms)
-        self._listener = Listener(protection, FrameWatch(), _clock_ms)
+        self._speaker = Speaker(bridge_slot(min(m.module_id for m in self._modules)), protection, unix_ms)
+        self._listener = Listener(protection, FrameWatch(), unix_ms)
         self._heard: deque[WireFrame] = deque()
         self._link = Link(settings, self._heard.extend, FILTERS, own_echo=True, name="loops")
         self._begun_s = time.monotonic()
@@ -282,7 +282,7 @@ class BusLoops:
             **{f"base_kw_{k}": 0.0 for k in slots}, **{f"capacity_kw_{k}": self._capacity_kw for k in slots}})
 
     def _tell_time(self) -> None:
-        self._say("TIME_SYNC", {"unix_ms": _clock_ms()})
+        self._say("TIME_SYNC", {"unix_ms": unix_ms()})
 
     def _start_devices(self, station_plan: ProcessPlan) -> subprocess.Popen[bytes]:
         nodes: list[NodeSpec] = [n for p in station_plan.processes if not p.is_ros for n in p.nodes]
@@ -349,7 +349,3 @@ def _known(kind: type[Any], parameters: Mapping[str, Any], complete: bool = Fals
     given = {name: tuple(value) if isinstance(value, list) else value
              for name, value in parameters.items() if name in names}
     return {**names, **given} if complete else given
-
-
-def _clock_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -6,12 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from v2g_nodes.canbus.protection import Protection, read_key
+from v2g_nodes.canbus.protection import Protection, protection_of
 from v2g_nodes.canbus.settings import MULTICAST, CanSettings
 from v2g_nodes.cli.bus_ear import BusEar, Heard
 from v2g_nodes.cli.stop_signals import StopSignals
@@ -49,7 +48,7 @@ class BusChoice:
         Raises:
             InputError: its file can't be used.
         """
-        return Protection(read_key(Path(self.settings.key_file)) if self.settings.key_file else None)
+        return protection_of(self.settings.key_file)
 
 
 def choose_bus(

@@ -6,7 +6,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from v2g_nodes.canbus.codec import Codec
@@ -16,8 +15,8 @@ from v2g_nodes.canbus.identifier import controller_slot, device_slot
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.link_state import LinkState
 from v2g_nodes.canbus.parameters import settings_from
-from v2g_nodes.canbus.protection import Protection, read_key
-from v2g_nodes.canbus.wire import Speaker
+from v2g_nodes.canbus.protection import Protection, protection_of
+from v2g_nodes.canbus.wire import Speaker, unix_ms
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.battery import UNPLUGGED, VehicleState
 from v2g_nodes.core.errors import InputError
@@ -70,7 +69,7 @@ class CanModule:
     def __init__(
         self, parameters: Mapping[str, Any], protection: Protection, open_link: OpenLink,
         clock_ns: Callable[[], int] = time.monotonic_ns,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_ms: Callable[[], int] = unix_ms,
     ) -> None:
         module_id, codec = parameters["module_id"], Codec.load()
         self._view = DeviceView(module_id, protection, codec, clock_ms)
@@ -226,7 +225,7 @@ def open_can_module(parameters: Mapping[str, Any]) -> CanModule:
     if parameters["speed"] != 1.0:
         raise InputError(f"speed is {parameters['speed']}, allowed with backend can is 1.0: the bus has one time only")
     settings = settings_from(parameters)
-    protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
+    protection = protection_of(settings.key_file)
     module_id = parameters["module_id"]
 
     def open_link(on_frames: Callable[[list[WireFrame]], None], on_fault: Callable[[str], None]) -> Link:

@@ -12,15 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from v2g_nodes.canbus.codec import SignalError
 from v2g_nodes.canbus.frame_watch import FrameWatch
 from v2g_nodes.canbus.identifier import bridge_slot, controller_slot, module_of
 from v2g_nodes.canbus.link import Link
-from v2g_nodes.canbus.protection import Protection, read_key
-from v2g_nodes.canbus.wire import Listener, Received, Speaker
+from v2g_nodes.canbus.parameters import settings_from
+from v2g_nodes.canbus.protection import protection_of
+from v2g_nodes.canbus.wire import Listener, Received, Speaker, unix_ms
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.run_statistics import Samples
@@ -59,15 +59,14 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
         p = self.p
         if not p.module_ids or not {*p.module_ids} <= {*p.station_ids}:
             raise InputError(f"module_ids is {list(p.module_ids)}, allowed some of station_ids {list(p.station_ids)}")
-        self._settings = p.can_settings
-        key_file = self._settings.key_file
-        protection = Protection(read_key(Path(key_file)) if key_file else None)
+        self._settings = settings_from(vars(p))
+        protection = protection_of(self._settings.key_file)
         self._slot = bridge_slot(min(p.module_ids))
         self._here = {controller_slot(k): k for k in p.module_ids}
         self._there = {controller_slot(k): k for k in p.station_ids}
-        self._speaker = Speaker(self._slot, protection, _clock_ms)
+        self._speaker = Speaker(self._slot, protection, unix_ms)
         self._watch = FrameWatch()
-        self._listener = Listener(protection, self._watch, _clock_ms)
+        self._listener = Listener(protection, self._watch, unix_ms)
         self._curve_out = self.publisher(streams.BUS_CURVE)
         self._state_out = self.publisher(streams.BUS_STATE)
         self._grid_out = self.publisher(streams.GRID_SIGNAL)
@@ -152,7 +151,7 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
     def _tell_time(self) -> None:
         """One bridge tells the time: that with the lowest slot that is heard."""
         if time.monotonic_ns() - self._time_heard_ns > OTHERS_TIME_S * 1e9:
-            self._say("TIME_SYNC", {"unix_ms": _clock_ms()})
+            self._say("TIME_SYNC", {"unix_ms": unix_ms()})
 
     # ---- bus -> topics ---------------------------------------------------------------------------------------------
     def _on_frames(self, frames: list[WireFrame]) -> None:
@@ -222,8 +221,3 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
             bus_diagnostics(convert.to_time(self.now_s()), "can_bridge", state, lines, figures)
         )
         events.emit("bus", up=state.up, text=state.text, sent=state.sent, received=state.received, **figures)
-
-
-def _clock_ms() -> int:
-    """Stamp of frames: Unix time [ms]."""
-    return time.time_ns() // 1_000_000

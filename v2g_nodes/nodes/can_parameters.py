@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-from v2g_nodes.canbus.settings import CanSettings
-from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 
 
 @dataclass(frozen=True)
 class CanParameters(RunParameters):
-    """The bus, as the station file's section `can` has it."""
+    """The bus, as the station file's section `can` has it; canbus/parameters.py makes its settings of them."""
 
     can_interface: str = parameter("udp_multicast", "kind of bus: socketcan, udp_multicast or another of python-can")
     can_channel: str = parameter("239.255.43.1", "bus A: interface such as can0, or multicast group")
@@ -23,22 +20,3 @@ class CanParameters(RunParameters):
     can_options: str = parameter("{}", "further options of python-can's interface, as JSON")
     can_key_file: str = parameter("", "key of the bus; empty = frames carry a checksum only")
     can_dry_run: bool = parameter(False, "no frame is sent on the bus")
-
-    @property
-    def can_settings(self) -> CanSettings:
-        """The bus.
-
-        Raises:
-            InputError: can_options is no JSON object, or a value can't be used.
-        """
-        try:
-            options = json.loads(self.can_options)
-        except ValueError as error:
-            raise InputError(f"can_options is {self.can_options!r}, allowed a JSON object: {error}") from error
-        if not isinstance(options, dict):
-            raise InputError(f"can_options is {self.can_options!r}, allowed a JSON object")
-        return CanSettings(
-            interface=self.can_interface, channel=self.can_channel, backup_channel=self.can_backup_channel,
-            port=self.can_port, bitrate=self.can_bitrate, data_bitrate=self.can_data_bitrate, options=options,
-            key_file=self.can_key_file,
-        )  # fmt: skip

@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,8 +22,9 @@ from v2g_nodes.canbus.codec import Codec
 from v2g_nodes.canbus.identifier import BROADCAST, device_slot
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.parameters import settings_from
-from v2g_nodes.canbus.protection import Protection, read_key
+from v2g_nodes.canbus.protection import Protection, protection_of
 from v2g_nodes.canbus.settings import CanSettings
+from v2g_nodes.canbus.wire import unix_ms
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.core.priority import DEVICE_PRIORITY, claim_real_time
@@ -59,7 +59,7 @@ class StandIn:
         time_sync = codec.spec("TIME_SYNC").code | BROADCAST << 8
         filters = [(slot << 8, DESTINATION_MASK) for slot in slots] + [(time_sync, DESTINATION_MASK | CODE_MASK)]
         self._link = Link(settings, self._frames.extend, filters, name=KIND, on_fault=_log)
-        protection = Protection(read_key(Path(settings.key_file)) if settings.key_file else None)
+        protection = protection_of(settings.key_file)
         self._said = ""  # why a state could not be kept
         self._kept = [KeptState(one["state_file"]) for one in parameters]
         self._devices = [_device(one, kept, protection, codec, self._link)
@@ -126,7 +126,7 @@ def _device(
 
     return CanDevice(
         parameters["module_id"], plant, lambda: secrets.randbits(32), protection, codec,
-        lambda: time.time_ns() // 1_000_000, link_words)
+        unix_ms, link_words)
 
 
 def _one_bus(parameters: Sequence[Mapping[str, Any]]) -> CanSettings:
