@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.droop_control import DroopControl, DroopInputs
+from v2g_nodes.core.droop_settings import DroopSettings, build_control
 from v2g_nodes.core.types import Box
 
 GAIN_KW_PER_HZ = 10.0
@@ -179,3 +180,21 @@ def test_the_request_is_inside_the_limits_and_inside_the_ramp_where_they_let_it(
     assert low - 1e-9 <= power <= high + 1e-9
     inside = min(max(applied, low), high)
     assert abs(power - inside) <= RAMP_KW_PER_S * dt + abs(applied - inside) + 1e-9
+
+
+@given(ticks=st.integers(0, 400), seed=st.integers(0, 2**16))
+@settings(max_examples=25, deadline=None)
+def test_a_controller_goes_on_from_a_state_bit_by_bit(ticks: int, seed: int) -> None:
+    """What a record relies on: state and inputs are all there is."""
+    loop = Loop()
+    loop.control.set_base(2.9, loop.now_s + 100.0)
+    loop.energised = seed % 3 > 0
+    for k in range(ticks):
+        loop.control.set_frequency(50.0 + 0.1 * math.sin(seed + k / 7), loop.now_s)
+        loop.tick()
+    other = build_control(DroopSettings(GAIN_KW_PER_HZ, 50.0, 0.01, RAMP_KW_PER_S, HOLD_S))
+    other.restore(loop.control.state())
+    done = len(loop.seen)
+    loop.energised = True
+    asked = [loop.tick() for _ in range(50)]
+    assert [other.decide(inputs) for inputs in loop.seen[done:]] == asked

@@ -7,6 +7,7 @@ together answer with K_station whatever the exchange between them does. Low freq
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.types import Box
@@ -66,6 +67,18 @@ class Droop:
     def reset(self, power_kw: float) -> None:
         """Continue from this power without a bump (start, restart, arming)."""
         self._base_kw = self._output_kw = power_kw if math.isfinite(power_kw) else 0.0
+
+    def state(self) -> tuple[float, ...]:
+        """What the next tick depends on besides its inputs: ramped base power and last output [kW]."""
+        return self._base_kw, self._output_kw
+
+    def restore(self, values: Sequence[float]) -> None:
+        """Go on from a state.
+
+        Args:
+            values: as `state` gave them.
+        """
+        self._base_kw, self._output_kw = values
 
     def contribution_kw(self, frequency_hz: float | None) -> float:
         """Static answer to a frequency, before limits and ramp [kW]: -k times the deviation beyond the deadband.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from v2g_nodes.core.droop import Droop
@@ -73,6 +74,19 @@ class DroopControl:
         valid = now_s - received_s <= self._signal_hold_s
         base_kw = base_kw if valid and now_s <= until_s else 0.0
         return DroopInputs(base_kw, frequency_hz if valid else None, energised, limits, due_kw, applied_kw, dt_s)
+
+    def state(self) -> tuple[float, ...]:
+        """What `decide` depends on besides its inputs: whether power could flow at the tick before, and the law's."""
+        return float(self._energised), *self._law.state()
+
+    def restore(self, values: Sequence[float]) -> None:
+        """Go on from a state.
+
+        Args:
+            values: as `state` gave them.
+        """
+        self._energised = bool(values[0])
+        self._law.restore(values[1:])
 
     def decide(self, inputs: DroopInputs) -> float:
         """Power to ask for [kW]; a function of the inputs, of those before and of nothing else."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
-from array import array
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from v2g_nodes.core.droop import Droop
-from v2g_nodes.core.droop_control import DroopControl, DroopInputs
+from v2g_nodes.core.droop_control import DroopInputs
+from v2g_nodes.core.droop_settings import DroopSettings, build_control
 from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.module_control import ModuleControl
-from v2g_nodes.msg import BaseSetpoint, DecisionRecord, GridSignal
+from v2g_nodes.msg import BaseSetpoint, GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.droop_record import DroopRecord
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.ticker import Tick, Ticker
@@ -50,14 +48,12 @@ class DroopNode(ManagedNode[DroopParameters]):
             found = sorted(LOCAL_MODULES)
             raise InputError(f"module {p.module_id} is not in the process of its droop, found {found}")
         self._module: ModuleNode = LOCAL_MODULES[p.module_id]
-        law = Droop(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s)
         hold_s = p.held_s(p.signal_hold_s)
-        self._control = DroopControl(law, p.ramp_kw_per_s, hold_s)
+        settings = DroopSettings(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s)
+        self._control = build_control(settings)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
-        # filled by the ticker, emptied by the executor, so nothing is lost between them
-        self._ticks: deque[tuple[Any, ...]] = deque()
-        self._latencies_ns: deque[int] = deque()
+        self._record = DroopRecord(p.module_id)
         self._record_out = self.publisher(streams.DECISION_RECORD)
 
     def activate(self) -> None:
@@ -110,42 +106,14 @@ class DroopNode(ManagedNode[DroopParameters]):
         if applied_kw is None or inputs is None:
             return
         if arrival_ns:
-            self._latencies_ns.append(time.time_ns() - arrival_ns)
+            self._record.note_latency(time.time_ns() - arrival_ns)
             if self._arrival_ns == arrival_ns:  # else another one has come meanwhile, for the next tick
                 self._arrival_ns = 0
-        self._note(tick, inputs, applied_kw)
-
-    def _note(self, tick: Tick, inputs: DroopInputs, applied_kw: float) -> None:
-        lateness_ns = -1 if tick.lateness_ns is None else tick.lateness_ns
-        frequency = math.nan if inputs.frequency_hz is None else inputs.frequency_hz
-        self._ticks.append(
-            (tick.now_ns, lateness_ns, inputs.dt_s, frequency, inputs.base_kw, inputs.limits.low_kw,
-             inputs.limits.high_kw, inputs.due_kw, inputs.energised, applied_kw)
-        )
+        self._record.note(tick, inputs, applied_kw)
 
     def _on_record(self) -> None:
         if self._ticker.failed:  # the module has taken over; whoever started this process gives it another try
             raise StartupError(f"{self.get_fully_qualified_name()}: droop's thread has failed, see its error above")
-        ticks = [self._ticks.popleft() for _ in range(len(self._ticks))]
-        latencies = [self._latencies_ns.popleft() for _ in range(len(self._latencies_ns))]
-        if not ticks:
-            return
-        tick, late, dt, frequency, base, low, high, due, energised, applied = zip(*ticks, strict=True)
-        self._record_out.publish(
-            DecisionRecord(
-                kind=DecisionRecord.DROOP,
-                module_id=self.p.module_id,
-                stamp=convert.to_time(self.now_s()),
-                tick_ns=array("q", tick),
-                lateness_ns=array("q", late),
-                dt_s=array("d", dt),
-                frequency_hz=array("d", frequency),
-                base_kw=array("d", base),
-                low_kw=array("d", low),
-                high_kw=array("d", high),
-                due_kw=array("d", due),
-                energised=list(energised),
-                applied_kw=array("d", applied),
-                signal_to_setpoint_ns=array("q", latencies),
-            )
-        )
+        record = self._record.take(convert.to_time(self.now_s()))
+        if record is not None:
+            self._record_out.publish(record)
