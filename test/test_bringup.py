@@ -59,6 +59,27 @@ def csv(folder: Path, name: str, text: str) -> str:
 # processes
 
 
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("v2g_nodes.bringup.usable_cores", lambda: 32)
+
+
+@pytest.mark.parametrize(
+    ("cores", "modules", "groups"), [(1, 8, 4), (2, 8, 4), (2, 4, 4), (3, 8, 4), (4, 8, 8), (2, 64, 4)]
+)
+def test_modules_share_processes_where_cores_are_few(
+    cores: int, modules: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("v2g_nodes.bringup.usable_cores", lambda: cores)
+    station = default_station(modules)
+    names = [process.name for process in process_plan(station).processes]
+    assert len([name for name in names if name.startswith("ek3_") and not name.endswith("_opt")]) == groups
+    apart = replace(station, network=station.network.model_copy(update={"packing": "never", "max_participants": 32}))
+    if modules <= 13:
+        assert len(process_plan(apart).processes) == 2 * modules + 4
+
+
+
 def test_eight_modules_have_a_process_each_and_one_each_for_their_optimizer() -> None:
     plan = process_plan(default_station(8))
     names = [process.name for process in plan.processes]

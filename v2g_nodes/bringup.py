@@ -5,6 +5,7 @@ Knows no ROS library: launch files map the plan to launch_ros, `./v2g up` to pla
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,8 @@ SPARES = 2  # participants kept free: the warm spare, and one for the command it
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_yellow",
           "bright_magenta", "bright_blue")
 STATION_COLOR = "white"
+GROUPS_PER_CORE = 2  # of modules that share a process: more wake-ups cost more time than more processes gain
+GROUPS_MIN = 4  # a process that dies takes a quarter of the station with it at the most: the rest is a majority
 OBSERVER_NICE = 5  # what only watches or plans gives way to control
 
 
@@ -229,15 +232,22 @@ def _check_speed(station: Station, options: Overrides) -> None:
 
 
 def _groups(station: Station, modules: Sequence[Module], fixed: int) -> list[Sequence[Module]]:
-    """Modules that share a process (and, apart from it, one for their optimizers): one each while that fits."""
+    """Modules that share a process (and, apart from it, one for their optimizers); docs/decisions/0010-packing.md."""
     most = station.network.max_participants
     places = (most - SPARES - fixed) // 2
-    if station.network.packing == "never" and len(modules) > places:
+    if station.network.packing == "auto":
+        places = min(places, max(GROUPS_MIN, GROUPS_PER_CORE * usable_cores()))
+    elif len(modules) > places:
         need = fixed + 2 * len(modules) + SPARES
         raise InputError(f"key network.packing: never needs {need} DDS participants for {len(modules)} modules, "
                          f"allowed {most} (network.max_participants), that is up to {places} modules")
     size = -(-len(modules) // places)
     return [modules[k : k + size] for k in range(0, len(modules), size)]
+
+
+def usable_cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _group_name(group: Sequence[Module]) -> str:

@@ -110,7 +110,8 @@ class NetworkSection(Section):
     max_participants: int = _key(
         24, "most DDS participants on this host, with one warm spare and one in reserve; beyond 32 they lose sight of "
         "each other", "", 8, 32)
-    packing: Literal["auto", "never"] = _key("auto", "auto = modules share processes where that many would not fit")
+    packing: Literal["auto", "never"] = _key(
+        "auto", "auto = modules share processes where there are fewer cores or participants; never = one each")
 
 
 class CanSection(Section):

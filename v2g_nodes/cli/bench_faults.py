@@ -170,7 +170,9 @@ class _Bench:
             write_levels(levels, self._seed)
             (folder / "state").mkdir()
             overrides = replace(self._overrides, signal_csv=str(levels), state_dir=str(folder / "state"))
-            plan = with_witness(process_plan(resolve_station(None, overrides), overrides), overrides)
+            network = station.network.model_copy(update={"packing": "never"})  # a fault hits one module
+            apart = resolve_station(None, overrides).model_copy(update={"network": network})
+            plan = with_witness(process_plan(apart, overrides), overrides)
             ours = node_environment(plan.station, os.environ)
             environment = {"ROS_LOG_DIR": str(folder / "ros"), **os.environ, **self._left.environment, **ours}
             logs = Logs(self._console if self._verbose else None)
