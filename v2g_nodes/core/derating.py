@@ -35,9 +35,9 @@ class DeratingTable:
     def at(self, temperature_c: float) -> float:
         """Fraction allowed at this temperature; the hottest point's for NaN."""
         points = self.points
-        above = bisect_right(points, temperature_c, key=lambda point: point[0])
-        if above == 0:
+        if temperature_c < points[0][0]:  # the usual case, asked many times a tick
             return points[0][1]
+        above = bisect_right(points, temperature_c, key=lambda point: point[0])
         if above == len(points):  # also NaN, which sorts behind every number here
             return points[-1][1]
         (t0, f0), (t1, f1) = points[above - 1], points[above]

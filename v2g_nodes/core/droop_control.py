@@ -23,6 +23,7 @@ class DroopInputs:
         due_kw: power the vehicle's departure allows at the most [kW]; infinite when nothing is due.
         applied_kw: what left the last gate [kW].
         dt_s: law time of this tick [s].
+        voltage_pu: grid voltage over nominal; NaN = not measured.
     """
 
     base_kw: float
@@ -32,6 +33,7 @@ class DroopInputs:
     due_kw: float
     applied_kw: float
     dt_s: float
+    voltage_pu: float = math.nan
 
 
 class DroopControl:
