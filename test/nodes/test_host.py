@@ -164,7 +164,7 @@ def test_parameters_are_set_while_it_runs(start: Start) -> None:
     host.event("ready")
     host.send("set", node="/ek3_01/module", parameters={"armed": False, "trial_clock_step_s": 5.0})
     refused = {
-        ("/ek3_01/module", "p_max_kw"): (2.0, "read-only"), ("/ek3_01/droop", "trial_clock_step_s"): (1e9, "range"),
+        ("/ek3_01/module", "p_max_kw"): (2.0, "read once"), ("/ek3_01/droop", "trial_clock_step_s"): (1e9, "allowed"),
         ("/ek3_01/droop", "nonsense"): (1, "nonsense"), ("/ek3_02/droop", "x"): (1, "(/ek3_01/module, /ek3_01/droop)"),
         ("/ek3_01/droop", "y"): ({}, "y"),
     }  # fmt: skip

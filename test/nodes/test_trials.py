@@ -110,7 +110,7 @@ def test_a_new_lie_begins_anew(node: OptimizerNode) -> None:
     ({"trial_cut": [65]}, "trial_cut is 65, allowed 0 to 64"),
     ({"trial_lie": "white"}, "trial_lie is 'white', allowed nan, range, frozen, stuck or nothing"),
     ({"trial_corrupt": 1}, ""),
-    ({"p_max_kw": 2.0}, "read-only"),
+    ({"p_max_kw": 2.0}, "p_max_kw is read once"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(node: OptimizerNode, parameters: dict[str, Any], why: str) -> None:
     assert put(node, **parameters), parameters

@@ -50,7 +50,7 @@ class ModuleControl:
 
     def __init__(self, rating: ModuleRating, max_kw: float, armed: bool, longest_tick_s: float = 0.0) -> None:
         self._rating = rating
-        self._max_kw = max_kw
+        self.max_kw = max_kw  # may change at any time
         self._limits_step_s = max(LIMITS_STEP_S, longest_tick_s)
         self.armed = armed
         self.e_stop = False
@@ -105,7 +105,7 @@ class ModuleControl:
         `limits` are what the hardware can bear. `due_kw` is what the vehicle's departure asks for: power must come
         down to it, but within the ramp, so it is no limit of the gate.
         """
-        rating, cap = self._rating, self._max_kw
+        rating, cap = self._rating, max(self.max_kw, abs(self.setpoint_kw))  # no step: what flows is ramped down
         undue = replace(seen.vehicle, energy_due_kwh=0.0)
         hard = hard_limits(
             rating, seen.soc, seen.temperature_c, undue, seen.time_s,
@@ -139,7 +139,7 @@ class ModuleControl:
             requested_kw: what droop asks for [kW].
             dt_s: since the last call [s].
         """
-        wanted_kw = requested_kw if self.energised else 0.0
+        wanted_kw = min(max(requested_kw, -self.max_kw), self.max_kw) if self.energised else 0.0
         result = gate(wanted_kw, self.setpoint_kw, self.limits, self._rating.ramp_kw_per_s, dt_s)
         self.requested_kw, self.setpoint_kw = requested_kw, result.setpoint_kw
         self.gate_clips += result.clipped and self.energised

@@ -51,6 +51,9 @@ class Backend(Protocol):
             BackendError: why it is not cleared.
         """
 
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """Take over parameters that were set while the node runs, those that it has a use for."""
+
     def checkpoint(self) -> Callable[[], None]:
         """Freeze what must survive a restart of the process; the call returned keeps it and may take its time.
 
@@ -97,6 +100,9 @@ class SimulatedModule:
     def reset_fault(self) -> None:
         """See Backend."""
         self._plant.reset_fault()
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """See Backend: the last gate caps power."""
 
     def checkpoint(self) -> Callable[[], None]:
         """See Backend."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
@@ -17,7 +19,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from v2g_nodes.core.errors import InputError, V2gError
-from v2g_nodes.nodes.parameters import RunParameters, declare
+from v2g_nodes.nodes.parameters import RunParameters, changes, declare
 from v2g_nodes.nodes.streams import Stream
 
 P = TypeVar("P", bound=RunParameters)
@@ -28,9 +30,9 @@ NS_PER_S = 1_000_000_000
 class ManagedNode(LifecycleNode, Generic[P]):
     """A lifecycle node with declared parameters and streams of the table.
 
-    A sub-class sets `PARAMETERS` and overrides `configure`, `activate`, `deactivate`, `cleanup`. What it makes with
-    `publisher`, `listen` and `every` goes with the step it was made in: all of `activate` and later on deactivation,
-    all of `configure` on cleanup.
+    A sub-class sets `PARAMETERS` and overrides `configure`, `activate`, `deactivate`, `cleanup` and `apply`. What it
+    makes with `publisher`, `listen` and `every` goes with the step it was made in: all of `activate` and later on
+    deactivation, all of `configure` on cleanup. Parameters are `self.p`, always as they are now.
 
     Args:
         name: node name.
@@ -54,7 +56,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             parameter_overrides=[_override(key, value) for key, value in overrides.items()],
         )
         self.active = False
-        self._configured = False
+        self.configured = False
         self.failure: Exception | None = None  # why the last transition failed
         self._made_to_configure: list[Entity] = []
         self._made_to_act: list[Entity] = []
@@ -70,8 +72,6 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except InputError:
             self.destroy_node()
             raise
-        self._clock_step_s = self.p.trial_clock_step_s
-        self.add_post_set_parameters_callback(self._on_clock_step)
 
     def destroy_node(self) -> None:
         """As rclpy's, after an orderly end, and without the state machine, which would keep it in the graph."""
@@ -90,6 +90,38 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def cleanup(self) -> None:
         """Let go of what `configure` opened, besides publishers, subscriptions and timers."""
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Take over parameters that are set while the node runs; for what was made of them, as `self.p` follows.
+
+        Args:
+            changes: new values by name, settable ones of the right type and within bounds; `self.p` still has the old.
+
+        Returns:
+            Why none of them can be taken; empty when all are.
+        """
+        return ""
+
+    def set_parameters(self, parameter_list: Sequence[Parameter]) -> list[SetParametersResult]:
+        """As rclpy's: one by one."""
+        return [self.set_parameters_atomically([item]) for item in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> SetParametersResult:
+        """As rclpy's: all or none. Both services end here. A refusal says in one line what was found and is allowed."""
+        found, reason = changes(self.p, parameter_list)
+        try:
+            reason = reason or (self.apply(found) if found else "")
+        except Exception as error:  # noqa: BLE001 - whoever sets a parameter must not end control
+            self.get_logger().error(traceback.format_exc())
+            reason = f"{type(error).__name__}: {error}"
+        if reason:
+            self.get_logger().warning(f"parameter not set: {reason}")
+            return SetParametersResult(successful=False, reason=reason)
+        self.p = replace(self.p, **found)
+        result: SetParametersResult = super().set_parameters_atomically(
+            [item for item in parameter_list if item.name in found]
+        )
+        return result
 
     def publisher(self, stream: Stream) -> Publisher:
         """Publisher of a stream of this node."""
@@ -114,7 +146,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def now_s(self) -> float:
         """ROS time [s]: the clock of stamps and epochs, the same at all nodes; 0 before the first simulated time."""
-        return self._ros_s() + self._clock_step_s
+        return self._ros_s() + self.p.trial_clock_step_s
 
     def law_s(self) -> float:
         """Clock of laws [s]: ROS time where it is simulated, else the steady one, which never steps."""
@@ -123,17 +155,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def _ros_s(self) -> float:
         return self.get_clock().now().nanoseconds / NS_PER_S
 
-    def _on_clock_step(self, parameters: list[Parameter]) -> None:
-        for item in parameters:
-            if item.name == "trial_clock_step_s":
-                self._clock_step_s = item.value
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
         self._made = self._made_to_configure
         result = self._transition(self.configure)
-        self._configured = result is TransitionCallbackReturn.SUCCESS
-        if not self._configured:
+        self.configured = result is TransitionCallbackReturn.SUCCESS
+        if not self.configured:
             self._destroy(self._made_to_configure)
         return result
 
@@ -171,7 +198,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def _end(self) -> None:
         if self.active:
             self._stop()
-        if self._configured:
+        if self.configured:
             self._clean()
 
     def _stop(self) -> None:
@@ -180,7 +207,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._destroy(self._made_to_act)
 
     def _clean(self) -> None:
-        self._configured = False
+        self.configured = False
         self._transition(self.cleanup)
         self._destroy(self._made_to_configure)
 

@@ -77,9 +77,10 @@ class CanModule:
         self._speaker = Speaker(controller_slot(module_id), protection, clock_ms, codec)
         self._clock_ns = clock_ns
         self._dry_run = parameters["can_dry_run"]
-        self._ramp, self._max_kw = parameters["ramp_kw_per_s"], parameters["max_kw"]
+        self._ramp = parameters["ramp_kw_per_s"]
         self._timeout_s = parameters["command_timeout_s"]
-        self._period_ns = round(1e9 / parameters["can_setpoint_hz"])
+        self._max_kw, self._period_ns = 0.0, 0
+        self.apply(parameters)
         self._begun_ns, self._begun_s = clock_ns(), parameters["start_time_of_day_s"]
         self._life: int | None = None  # of the module that control goes on from; None = it has to resume
         self._resumed_ns = 0  # arrival of the status that control goes on from, where it does not lead itself [ns]
@@ -138,6 +139,12 @@ class CanModule:
         if not self._view.healthy.wait(RESET_S):
             raise BackendError(f"module stays tripped: {news[0].fault}")
 
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """See Backend: the module caps by itself what it is sent, and is sent it at most so often."""
+        self._max_kw = changes.get("max_kw", self._max_kw)
+        if "can_setpoint_hz" in changes:
+            self._period_ns = round(1e9 / changes["can_setpoint_hz"])
+
     def checkpoint(self) -> Callable[[], None]:
         """See Backend: the module itself remembers."""
         return _nothing
@@ -162,7 +169,8 @@ class CanModule:
         if life is None or self._dry_run:
             return
         enable = power_kw is not None
-        wanted = Setpoint(power_kw or 0.0, self._timeout_s, enable, self._reset, self._max_kw)
+        cap_kw = max(self._max_kw, abs(power_kw or 0.0))  # never below what is still to be ramped down
+        wanted = Setpoint(power_kw or 0.0, self._timeout_s, enable, self._reset, cap_kw)
         if self._sent is not None:
             sent, sent_ns = self._sent
             changed = abs(wanted.power_kw - sent.power_kw) >= RESOLUTION_KW and now_ns >= self._due_ns

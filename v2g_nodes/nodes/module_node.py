@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
 
@@ -42,9 +41,12 @@ class ModuleParameters(LimitParameters, CanParameters):
     """Parameters of the module node."""
 
     backend: str = parameter("sim", "sim = simulated hardware; can = EK3 on the CAN bus")
-    can_setpoint_hz: float = parameter(100.0, "set-points sent on the bus at most so often", "Hz", 10.0, 200.0)
+    can_setpoint_hz: float = parameter(
+        100.0, "set-points sent on the bus at most so often", "Hz", 10.0, 200.0, settable=True)
     armed: bool = parameter(False, "energising is allowed; set it to arm or disarm", settable=True)
-    max_kw: float = parameter(3.3, "cap for commissioning", "kW", 0.0, 100.0)
+    max_kw: float = parameter(
+        3.3, "cap for commissioning, beside the rating; power above a lower one ramps down", "kW", 0.0, 100.0,
+        settable=True)
     rate_hz: float = parameter(200.0, "droop ticks per second", "Hz", 1.0, 1000.0)
     droop_silent_s: float = parameter(0.5, "silence of droop after which the module ramps to zero", "s", 0.05, 60.0)
     state_file: str = parameter("", "where the simulation keeps its state; empty = nowhere")
@@ -75,7 +77,17 @@ class ModuleNode(ManagedNode[ModuleParameters]):
     """See module docstring. `drive` is called by droop's thread, everything else by the executor's."""
 
     PARAMETERS = ModuleParameters
-    _answers_parameters = False
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Cap, pace on the bus and arming; arming may be refused and comes first."""
+        if not self.configured:
+            return ""
+        if "armed" in changes and (problem := self._arm() if changes["armed"] else self._disarm()):
+            return problem
+        with self._lock:
+            self.control.max_kw = changes.get("max_kw", self.control.max_kw)
+            self._backend.apply(changes)
+        return ""
 
     def configure(self) -> None:
         """Open the backend; continue from the power it reports."""
@@ -89,7 +101,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._backend = open_backend(p.backend, {**asdict(p), "start_time_of_day_s": begun_s})
         self._seen = self._backend.measurement()
         self._violations_told = self._seen.constraint_violations
-        self.control = ModuleControl(rating, p.max_kw, self.get_parameter("armed").value, PAUSE_S * p.speed)
+        self.control = ModuleControl(rating, p.max_kw, p.armed, PAUSE_S * p.speed)
         self.control.resume(self._seen.reference_kw)
         self._pace = Pace(PAUSE_S * p.speed)
         self._fault = ""
@@ -107,8 +119,6 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._shown: tuple[Mode, float, float, float] = (Mode.OFF, 0.0, 0.0, 0.0)
         self._status_shown: tuple[Mode, str] = (Mode.OFF, "")
         self.listen(streams.E_STOP, self._on_e_stop)
-        self.add_on_set_parameters_callback(self._on_parameters)
-        self._answers_parameters = True
         LOCAL_MODULES[p.module_id] = self
 
     def activate(self) -> None:
@@ -134,9 +144,6 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._backend.close()
         if LOCAL_MODULES.get(self.p.module_id) is self:
             del LOCAL_MODULES[self.p.module_id]
-        if self._answers_parameters:
-            self.remove_on_set_parameters_callback(self._on_parameters)
-            self._answers_parameters = False
 
     def drive(self, request: Request) -> float | None:
         """One tick of droop: send what the last gate lets through and take in what the hardware reports.
@@ -309,13 +316,6 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         if message.data:
             self.get_logger().warning("e-stop: SAFE until released and armed again")
             self.set_parameters([Parameter("armed", value=False)])
-
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        problem = ""
-        for item in parameters:
-            if item.name == "armed":
-                problem = self._arm() if item.value else self._disarm()
-        return SetParametersResult(successful=not problem, reason=problem)
 
     def _arm(self) -> str:
         """Why it is refused; empty if it is not."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rclpy.context import Context
 
@@ -50,7 +51,11 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self, name: str, namespace: str, overrides: dict[str, object], context: Context | None = None
     ) -> None:
         super().__init__(name, namespace, overrides, context)
-        self._trials = Trials(self, self.p)
+        self._trials = Trials(self.get_fully_qualified_name(), self.p)
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Trials take over at once."""
+        return self._trials.apply(changes)
 
     def configure(self) -> None:
         """Publishers now, subscriptions on activation."""

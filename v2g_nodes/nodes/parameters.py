@@ -1,7 +1,7 @@
 """ROS parameters, each declared once: type, default, bounds, unit, text.
 
 A node names a frozen dataclass whose fields come from `parameter(...)`; `declare` declares them with descriptors,
-refuses what the dataclass does not know, and returns the values.
+refuses what the dataclass does not know, and returns the values; `changes` judges what is to be set later.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class RunParameters:
     start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
     trial_clock_step_s: float = parameter(0.0, "trial: ROS time of this node is off by", "s", -1e5, 1e5, settable=True)
     run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
+    audit_file: str = parameter("", "append-only log of parameter changes and operators' actions; empty = none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,40 @@ def declare(node: Node, kind: type[Values]) -> Values:
         raise InputError(f"{node.get_fully_qualified_name()}: unknown parameter {unknown[0]}, "
                          f"known are {sorted(known)}")
     return kind(**{f.name: _declare_one(node, f) for f in fields})
+
+
+def changes(values: object, parameters: Sequence[Parameter]) -> tuple[dict[str, Any], str]:
+    """What setting parameters of a running node would change.
+
+    Args:
+        values: dataclass of `parameter` fields with the values of now.
+        parameters: to be set.
+
+    Returns:
+        New values by name, and why none of them is allowed; empty when all are. What can't be set but has its value
+        already is passed over, so that a dump of all parameters can be loaded again.
+    """
+    fields = {field.name: field for field in dataclasses.fields(values)}  # type: ignore[arg-type]
+    found: dict[str, Any] = {}
+    for item in parameters:
+        field, now = fields.get(item.name), getattr(values, item.name, None)
+        if field is None and item.name not in _BUILTIN:
+            return {}, f"{item.name} is no parameter of this node, known are {', '.join(sorted(fields))}"
+        value = tuple(item.value) if isinstance(now, tuple) and isinstance(item.value, Sequence) else item.value
+        if field is None or not field.metadata["settable"]:
+            if field is not None and _is_same(value, now):
+                continue
+            return {}, f"{item.name} is read once, at the start: change it in the station file and start again"
+        problem = check(field, item.value)
+        if problem:
+            return {}, problem
+        found[item.name] = value
+    return found, ""
+
+
+def _is_same(value: object, now: object) -> bool:
+    both_nan = value != value and now != now
+    return type(value) is type(now) and (value == now or both_nan)
 
 
 def check(field: dataclasses.Field[Any], value: object) -> str:

@@ -10,18 +10,15 @@ import copy
 import dataclasses
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message, serialize_message
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.msg import NeighborState
 from v2g_nodes.nodes import convert
-from v2g_nodes.nodes.parameters import LimitParameters, check, parameter
+from v2g_nodes.nodes.parameters import LimitParameters, parameter
 
 LIES = ("nan", "range", "frozen", "stuck")
 ABSURD = 1e6  # kW and EUR/kWh: no module and no market has so much
@@ -38,30 +35,37 @@ class TrialParameters(LimitParameters):
     trial_lie: str = parameter("", f"trial: how neighbor_state lies: {', '.join(LIES)}; empty = not", settable=True)
 
 
-TRIALS = {field.name: field for field in dataclasses.fields(TrialParameters) if field.name.startswith("trial_")}
+TRIALS = frozenset(TrialParameters.__annotations__)
 
 
 class Trials:
     """What happens to the messages of one optimizer.
 
     Args:
-        node: whose parameters say so.
-        values: their values at the start.
+        node: whose messages they are, full name.
+        values: its parameters at the start.
         chance: source of chance.
 
     Raises:
         InputError: there is no such lie.
     """
 
-    def __init__(self, node: Node, values: TrialParameters, chance: random.Random | None = None) -> None:
-        problem = _lie_problem(values.trial_lie)
-        if problem:
-            raise InputError(f"{node.get_fully_qualified_name()}: parameter {problem}")
+    def __init__(self, node: str, values: TrialParameters, chance: random.Random | None = None) -> None:
         self._chance = chance or random.Random()
-        self._values: dict[str, Any] = {name: getattr(values, name) for name in TRIALS}
-        self._lying: NeighborState | None = None  # first message of the lie
-        node.add_on_set_parameters_callback(self._allow)
-        node.add_post_set_parameters_callback(self._take)
+        self._values: dict[str, Any] = {}
+        problem = self.apply({name: getattr(values, name) for name in TRIALS})
+        if problem:
+            raise InputError(f"{node}: parameter {problem}")
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Take over those of the changes that are trials; see ManagedNode.apply."""
+        lie = changes.get("trial_lie", "")
+        if lie not in ("", *LIES):
+            return f"trial_lie is {lie!r}, allowed {', '.join(LIES)} or nothing"
+        self._values |= {name: value for name, value in changes.items() if name in TRIALS}
+        if "trial_lie" in changes:
+            self._lying: NeighborState | None = None  # first message of the lie
+        return ""
 
     def heard(self, message: Any) -> Iterator[Any]:  # noqa: ANN401 - Curve or NeighborState
         """What reaches control code of a neighbour's message: it, a damaged one, or nothing."""
@@ -100,23 +104,3 @@ class Trials:
             return deserialize_message(bytes(data), type(message))
         except Exception:  # noqa: BLE001 - whatever the middleware makes of garbage
             return None
-
-    def _allow(self, parameters: list[Parameter]) -> SetParametersResult:
-        problem = ""
-        for item in parameters:
-            if item.name in TRIALS:
-                problem = problem or check(TRIALS[item.name], item.value)
-            if item.name == "trial_lie":
-                problem = problem or _lie_problem(item.value)
-        return SetParametersResult(successful=not problem, reason=problem)
-
-    def _take(self, parameters: list[Parameter]) -> None:
-        for item in parameters:
-            if item.name in TRIALS:
-                self._values[item.name] = item.value
-            if item.name == "trial_lie":
-                self._lying = None
-
-
-def _lie_problem(lie: str) -> str:
-    return "" if lie in ("", *LIES) else f"trial_lie is {lie!r}, allowed {', '.join(LIES)} or nothing"
