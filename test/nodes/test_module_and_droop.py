@@ -279,9 +279,9 @@ def test_a_droop_that_fails_ends_the_process_and_leaves_the_module_at_zero(
         raise ZeroDivisionError("law")
 
     monkeypatch.setattr(rig.droop._control, "decide", broken)
-    with pytest.raises(RuntimeError, match="/ek3_01/droop: droop's thread has failed"):
+    with pytest.raises(RuntimeError, match="/ek3_01/droop: droop's tick has failed"):
         bench.until(lambda: False)
-    monkeypatch.setattr(rig.droop._ticker, "failed", False)
+    monkeypatch.setattr(rig.droop._seat, "failed", False)
     bench.until(lambda: rig.flows(0.0))
 
 
@@ -299,7 +299,7 @@ def test_a_backend_that_fails_is_a_fault_and_power_goes_to_zero_once_it_answers(
     rig.until(lambda: rig.mode is Mode.FAULT)
     rig.until(lambda: rig.reason == "backend: bus is down")
     rig.until(lambda: rig.applied[-1].mode == ModuleStatus.FAULT and rig.applied[-1].setpoint_kw == 0.0)
-    assert not rig.droop._ticker.failed
+    assert not rig.droop._seat.failed
     monkeypatch.setattr(rig.module._backend, "step", lambda setpoint_kw, dt_s, enable: step(None, dt_s, enable))
     rig.until(lambda: rig.reason == "backend: bus is down (gone; arm to go on)")
     rig.reach(0.0)

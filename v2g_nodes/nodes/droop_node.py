@@ -12,12 +12,12 @@ from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.msg import BaseSetpoint, GridSignal
-from v2g_nodes.nodes import convert, streams
+from v2g_nodes.nodes import convert, streams, tick_group
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.droop_record import DroopRecord
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
-from v2g_nodes.nodes.ticker import Tick, Ticker
+from v2g_nodes.nodes.ticker import Tick
 
 RECORD_S = 1.0  # s, ticks are recorded in batches
 
@@ -61,12 +61,11 @@ class DroopNode(ManagedNode[DroopParameters]):
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.BASE_SETPOINT, self._on_base)
         self.every(RECORD_S, self._on_record)
-        self._ticker = Ticker(self.p.rate_hz, self._on_tick, name=f"droop_{self.p.module_id:02d}")
-        self._ticker.start()
+        self._seat = tick_group.join(self.p.rate_hz, self._on_tick)
 
     def deactivate(self) -> None:
         """Stop ticking; the module ramps to zero by itself."""
-        self._ticker.stop()
+        self._seat.leave()
         self._on_record()
 
     def _on_signal(self, message: GridSignal, info: dict[str, Any]) -> None:
@@ -78,7 +77,7 @@ class DroopNode(ManagedNode[DroopParameters]):
         if self._sources.follows(message.source_id, message.sequence, now_ns):
             self._control.set_frequency(message.frequency_hz, self._module.law_s())
             self._arrival_ns = info["source_timestamp"]
-            self._ticker.wake()
+            self._seat.wake()
 
     def _on_base(self, message: BaseSetpoint) -> None:
         # The stamp counts in ROS time, the law in its own: what is left of the validity goes over. A stepped clock
@@ -94,7 +93,7 @@ class DroopNode(ManagedNode[DroopParameters]):
         def request(control: ModuleControl, now_s: float, dt_s: float) -> float:
             nonlocal inputs
             self._module.signal_age_s = self._control.signal_age_s(now_s)
-            self._module.droop_overruns = self._ticker.overruns
+            self._module.droop_overruns = self._seat.overruns
             inputs = self._control.inputs(
                 now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw
             )
@@ -112,8 +111,8 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._record.note(tick, inputs, applied_kw)
 
     def _on_record(self) -> None:
-        if self._ticker.failed:  # the module has taken over; whoever started this process gives it another try
-            raise StartupError(f"{self.get_fully_qualified_name()}: droop's thread has failed, see its error above")
+        if self._seat.failed:  # the module has taken over; whoever started this process gives it another try
+            raise StartupError(f"{self.get_fully_qualified_name()}: droop's tick has failed, see its error above")
         record = self._record.take(convert.to_time(self.now_s()))
         if record is not None:
             self._record_out.publish(record)
