@@ -20,15 +20,17 @@ from v2g_nodes.canbus.identifier import bridge_slot, controller_slot, module_of
 from v2g_nodes.canbus.link import Link
 from v2g_nodes.canbus.parameters import settings_from
 from v2g_nodes.canbus.protection import protection_of
+from v2g_nodes.canbus.watched_load import watched_load
 from v2g_nodes.canbus.wire import Listener, Received, Speaker, unix_ms
 from v2g_nodes.canbus.wire_frame import WireFrame
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.run_statistics import Samples
 from v2g_nodes.msg import Curve, GridSignal, MarketPlan, NeighborState
-from v2g_nodes.nodes import can_words, convert, events, streams
+from v2g_nodes.nodes import can_words, events, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.can_diagnostics import bus_diagnostics
+from v2g_nodes.nodes.can_diagnostics import bus_status
 from v2g_nodes.nodes.can_parameters import CanParameters
+from v2g_nodes.nodes.diagnostics import Diagnostics, Status
 from v2g_nodes.nodes.parameters import parameter
 
 FILTERS = ((0x20, 0xFC), (0x12, 0xFF))  # low byte of the identifier: what modules and station say, and time
@@ -71,13 +73,14 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
         self._state_out = self.publisher(streams.BUS_STATE)
         self._grid_out = self.publisher(streams.GRID_SIGNAL)
         self._plan_out = self.publisher(streams.MARKET_PLAN)
-        self._diagnostics_out = self.publisher(streams.DIAGNOSTICS)
+        self._diagnostics = Diagnostics(self, self._statuses)
         self._from_bus: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._under_way: dict[bytes, None] = {}
         self._plan: MarketPlan | None = None  # made on this host
         self._plan_of_bus: MarketPlan | None = None
         self._time_of_day_s = 0.0
         self._time_heard_ns = -(1 << 62)  # of a bridge with a lower slot
+        self._figures: dict[str, float] = {}  # as told last
         self._foreign = 0  # frames under a slot of this host that it has not sent
         self._to_bus_ms, self._from_bus_ms = Samples(SAMPLES), Samples(SAMPLES)
         self._carry: dict[str, Callable[[Received], None]] = {
@@ -100,6 +103,7 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
         self.every(TIME_SYNC_S, self._tell_time)
         self.every(PLAN_S, self._send_plan)
         self.every(TELL_S, self._tell)
+        self._diagnostics.start()
 
     def deactivate(self) -> None:
         """Close the bus."""
@@ -208,7 +212,7 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
         state = self._link.state
         for text in self._watch.news(time.monotonic_ns()):
             self.get_logger().warning(text)
-        figures = {
+        self._figures = {
             "bridge_to_bus_ms_median": self._to_bus_ms.median,
             "bridge_to_bus_ms_p99": self._to_bus_ms.percentile(99.0),
             "bridge_from_bus_ms_median": self._from_bus_ms.median,
@@ -216,8 +220,9 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
             "bus_frames_lost": self._watch.lost,
             "bus_frames_refused": sum(self._watch.refused.values()) + self._foreign,
         }
+        events.emit("bus", up=state.up, text=state.text, sent=state.sent, received=state.received, **self._figures)
+
+    def _statuses(self) -> list[Status]:
         lines = self._watch.lines(time.monotonic_ns())
-        self._diagnostics_out.publish(
-            bus_diagnostics(convert.to_time(self.now_s()), "can_bridge", state, lines, figures)
-        )
-        events.emit("bus", up=state.up, text=state.text, sent=state.sent, received=state.received, **figures)
+        figures = {"bus load": watched_load(lines, self._settings), **self._figures}
+        return [bus_status("can_bridge", self._link.state, lines, figures)]

@@ -5,49 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-
 from v2g_nodes.canbus.frame_watch import FrameLine
 from v2g_nodes.canbus.identifier import slot_name
 from v2g_nodes.canbus.link_state import LinkState
+from v2g_nodes.nodes.diagnostics import Status
 
 
-def bus_diagnostics(
-    stamp: Time, who: str, state: LinkState, lines: Sequence[FrameLine], figures: Mapping[str, float] | None = None,
+def bus_status(
+    who: str, state: LinkState, lines: Sequence[FrameLine], figures: Mapping[str, float] | None = None,
     problem: str = "",
-) -> DiagnosticArray:
+) -> Status:
     """Status of one link: OK only if the bus works, nothing was refused and nobody is late.
 
     Args:
-        stamp: ROS time.
-        who: name of the node.
+        who: module, or name of the node.
         state: of its link.
         lines: of every message of every sender.
         figures: whatever else is known, by name.
         problem: why the other end can't be used; empty when it can.
     """
-    refused = sum((Counter(line.refused) for line in lines), Counter[str]())
-    late = [f"{line.name} of {slot_name(line.source)}" for line in lines if line.late]
-    level, text = DiagnosticStatus.OK, f"bus {state.active} works"
-    if not state.up or problem:
-        level, text = DiagnosticStatus.ERROR, problem or f"bus {state.active} is down: {state.text}"
-    elif refused or late:
-        level = DiagnosticStatus.WARN
-        words = [f"{count} frames refused: {verdict}" for verdict, count in sorted(refused.items())]
-        text = "; ".join([*words, *(f"{what} is late" for what in late)])
-    values = {
-        **{name: str(value) for name, value in state._asdict().items()},
-        **{name: f"{value:.4g}" for name, value in (figures or {}).items()},
+    status = Status(who, "CAN bus", f"bus {state.active} works", {
+        **state._asdict(),
+        **{name: float(value) for name, value in (figures or {}).items()},
         **{f"{line.name} of {slot_name(line.source)}": _words(line) for line in lines if line.source >= 0},
-    }
-    status = DiagnosticStatus(
-        level=level, name=f"{who}: CAN bus", message=text, hardware_id=who,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )  # fmt: skip
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = stamp
-    return array
+    })  # fmt: skip
+    if not state.up or problem:
+        status.error(problem or f"bus {state.active} is down: {state.text}")
+        return status
+    refused = sum((Counter(line.refused) for line in lines), Counter[str]())
+    for verdict, count in sorted(refused.items()):
+        status.warn(f"{count} frames refused: {verdict}")
+    for line in lines:
+        if line.late:
+            status.warn(f"{line.name} of {slot_name(line.source)} is late")
+    return status
 
 
 def _words(line: FrameLine) -> str:

@@ -21,8 +21,8 @@ from v2g_nodes.msg import Applied, ModuleStatus
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.can_diagnostics import bus_diagnostics
 from v2g_nodes.nodes.can_parameters import CanParameters
+from v2g_nodes.nodes.module_diagnostics import ModuleDiagnostics, Seen
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.sources import RunClock
 
@@ -30,7 +30,6 @@ REPORT_S = 0.05  # s, `applied` at most this often
 REPORT_LATEST_S = 0.2  # s, and at least this often
 CHANGE_KW = 0.001  # kW, smaller changes are not worth a message
 STATUS_S = 0.5  # s
-HEALTH_S = 1.0  # s, /diagnostics of a module on a bus
 PAUSE_S = 0.1  # s, wall: a tick that comes later than this has had a pause before it; below the hardware's time-out
 
 Request: TypeAlias = Callable[[ModuleControl, float, float], float]
@@ -112,7 +111,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self.base_kw = 0.0  # droop's, agreed and valid
         self._applied_out = self.publisher(streams.APPLIED)
         self._status_out = self.publisher(streams.STATUS)
-        self._diagnostics_out = self.publisher(streams.DIAGNOSTICS)
+        self._diagnostics = ModuleDiagnostics(self, rating, self.control, self._backend)
         self._applied_ns = 0
         self._status_ns = 0
         self._listeners = 0
@@ -127,8 +126,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._observe()  # limits before the first tick, or its gate would force power that flows to zero at once
         self._driven_ns = time.monotonic_ns()
         self.every(REPORT_S, self._on_report)
-        if self._backend.health() is not None:
-            self.every(HEALTH_S, self._tell_health)
+        self._diagnostics.start()
 
     def deactivate(self) -> None:
         """Stop commanding: the hardware times out and ramps to zero by itself. Say so."""
@@ -202,6 +200,10 @@ class ModuleNode(ManagedNode[ModuleParameters]):
                 self._tick(lambda control, _now_s, dt_s: control.towards_zero_kw(dt_s))
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
+            mode, reason = self._status_shown
+            self._diagnostics.see(
+                Seen(mode, reason, self._seen, self.control.setpoint_kw, self.control.energised, not silent)
+            )
             seen, before = self._seen, self._violations_told
             self._violations_told = seen.constraint_violations
         if seen.constraint_violations > before:
@@ -211,16 +213,6 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._applied_out.publish(applied)
         if status is not None:
             self._status_out.publish(status)
-
-    def _tell_health(self) -> None:
-        health = self._backend.health()
-        if health is not None:
-            for text in health.news:
-                self.get_logger().warning(text)
-            who, stamp = f"ek3_{self.p.module_id:02d}", convert.to_time(self.now_s())
-            self._diagnostics_out.publish(
-                bus_diagnostics(stamp, who, health.link, health.frames, problem=self._backend.problem())
-            )
 
     def _applied_due(self, now_ns: int, silent: bool) -> Applied | None:
         shown = (self.control.mode, self.control.setpoint_kw, self._seen.power_kw, self.base_kw)

@@ -30,7 +30,7 @@ from v2g_nodes.msg import (
 )
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.diagnostics import exchange_diagnostics
+from v2g_nodes.nodes.exchange_diagnostics import ExchangeDiagnostics
 from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, cost_of, offer_of, settings_of
 from v2g_nodes.nodes.optimizer_record import AgreedEpoch, epoch_record
 from v2g_nodes.nodes.trials import Trials
@@ -38,7 +38,6 @@ from v2g_nodes.nodes.trials import Trials
 RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
-DIAGNOSTICS_S = 1.0  # s, wall: /diagnostics at least so often
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
 
 
@@ -82,7 +81,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._curve_out = self.publisher(streams.CURVE)
         self._setpoint_out = self.publisher(streams.BASE_SETPOINT)
         self._record_out = self.publisher(streams.DECISION_RECORD)
-        self._diagnostics_out = self.publisher(streams.DIAGNOSTICS)
+        self._diagnostics = ExchangeDiagnostics(self, self._optimizer, self._own_silence_s)
         self._faults: dict[int, str] = {}  # excluded neighbours, as told last
 
     def activate(self) -> None:
@@ -100,7 +99,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self.listen(streams.MARKET_PLAN, self._on_plan)
         self.every(TICK_S, self._on_tick)
         self.every(SETPOINT_REPEAT_S, self._publish_setpoint)
-        self.every(DIAGNOSTICS_S, self._publish_diagnostics)
+        self._diagnostics.start()
 
     def deactivate(self) -> None:
         """Leave politely: tell the neighbours before going."""
@@ -141,16 +140,10 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         for k in self._faults.keys() - faults.keys():
             self.get_logger().warning(f"module {k} is sane again and taken back")
         self._faults = faults
-        self._publish_diagnostics()
+        self._diagnostics.look()
 
-    def _publish_diagnostics(self) -> None:
-        optimizer = self._optimizer
-        self._diagnostics_out.publish(
-            exchange_diagnostics(
-                convert.to_time(self.now_s()), self.p.module_id, optimizer.membership.group.members,
-                len(self.p.module_ids), optimizer.island_share(), self._faults,
-            )
-        )  # fmt: skip
+    def _own_silence_s(self) -> float:
+        return (time.monotonic_ns() - self._applied_ns) / 1e9
 
     def _on_applied(self, message: Applied) -> None:
         if all(map(math.isfinite, (message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))):
@@ -257,6 +250,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint_until_s = self.law_s() + self._valid_s
         self._publish_setpoint()
         agreed_ns = time.monotonic_ns()
+        self._diagnostics.agreed(self._signal_ns, agreed_ns)
         self._records_later.append(
             AgreedEpoch(
                 decision, self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent,
