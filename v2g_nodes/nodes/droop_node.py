@@ -14,6 +14,7 @@ from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.msg import BaseSetpoint, GridSignal
 from v2g_nodes.nodes import convert, streams, tick_group
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.droop_diagnostics import DroopDiagnostics
 from v2g_nodes.nodes.droop_record import DroopRecord
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
@@ -55,12 +56,14 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._arrival_ns = 0
         self._record = DroopRecord(p.module_id)
         self._record_out = self.publisher(streams.DECISION_RECORD)
+        self._diagnostics = DroopDiagnostics(self, self._module.law_s, self._control.signal_age_s)
 
     def activate(self) -> None:
         """Begin to tick; the first tick goes on from the power that flows."""
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.BASE_SETPOINT, self._on_base)
         self.every(RECORD_S, self._on_record)
+        self._diagnostics.start()
         self._seat = tick_group.join(self.p.rate_hz, self._on_tick)
 
     def deactivate(self) -> None:
@@ -85,7 +88,9 @@ class DroopNode(ManagedNode[DroopParameters]):
         left_s = convert.to_seconds(message.valid_until) - self._module.now_s()
         left_s = min(left_s, self.p.held_s(self.p.optimizer_silent_s))
         # Not woken for it: the next tick is at most a period away, and neighbours may be in their last round.
-        self._control.set_base(message.power_kw, self._module.law_s() + left_s)
+        until_s = self._module.law_s() + left_s
+        self._control.set_base(message.power_kw, until_s)
+        self._diagnostics.base_until_s = until_s
 
     def _on_tick(self, tick: Tick) -> None:
         inputs: DroopInputs | None = None
@@ -116,3 +121,4 @@ class DroopNode(ManagedNode[DroopParameters]):
         record = self._record.take(convert.to_time(self.now_s()))
         if record is not None:
             self._record_out.publish(record)
+            self._diagnostics.took(record, self._module.droop_overruns)
