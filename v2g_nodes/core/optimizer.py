@@ -20,8 +20,17 @@ from v2g_nodes.core.epoch_start import forced_cold, moved
 from v2g_nodes.core.exchange import exchange_tag
 from v2g_nodes.core.membership import Membership
 from v2g_nodes.core.neighbour_watch import NeighbourWatch
-from v2g_nodes.core.optimizer_types import NO_EPOCH, Decision, NeighborReport, OptimizerSettings, Outbox, Snapshot
-from v2g_nodes.core.release import HOLD_OVER_SILENCE, SetpointRelease
+from v2g_nodes.core.optimizer_types import (
+    NO_EPOCH,
+    Begun,
+    Decision,
+    NeighborReport,
+    OptimizerSettings,
+    Outbox,
+    Snapshot,
+)
+from v2g_nodes.core.release import SetpointRelease, release_rule
+from v2g_nodes.core.release_journal import ReleaseJournal
 from v2g_nodes.core.target import MAJORITY, island_target_kw
 from v2g_nodes.core.types import Agreement, EpochId, Frame
 
@@ -37,6 +46,7 @@ class ModuleOptimizer:
         life: differs from that of the life before (see Membership).
         freeze: returns the own snapshot; called once per epoch and membership, while the own module is available.
         in_force_kw: returns the base power that the own module follows at this moment [kW].
+        release: how what is agreed comes into force; None = by the rule, without a journal.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class ModuleOptimizer:
         life: int,
         freeze: Callable[[], Snapshot],
         in_force_kw: Callable[[], float] = lambda: 0.0,
+        release: SetpointRelease | ReleaseJournal | None = None,
     ) -> None:
         self._settings = settings
         self._freeze, self._in_force_kw = freeze, in_force_kw
@@ -53,7 +64,8 @@ class ModuleOptimizer:
             settings.module_id, settings.edges, settings.rating_kw, life, settings.silence_ns
         )
         self._watch = NeighbourWatch(settings, self.membership.neighbours)
-        self._release = SetpointRelease(round(HOLD_OVER_SILENCE * settings.silence_ns), settings.fall_ns)
+        self._release = release or release_rule(settings.silence_ns, settings.fall_ns)
+        self._begun: Begun | None = None  # the last exchange, unless it has ended in agreement
         self.epoch = NO_EPOCH
         self.target_kw = math.nan
         self.agreement: Agreement | None = None
@@ -127,6 +139,7 @@ class ModuleOptimizer:
         if not available:
             self._watch.ended()
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
+            outbox.given_up = self._begun
             self._begin_agent(now_ns)
             usable += self._early.values()
             self._early.clear()
@@ -263,7 +276,9 @@ class ModuleOptimizer:
             and moved(snapshot.supply, self.agreement, settings.rating_kw[settings.module_id])
         )
         self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
-        self._frozen = (group, snapshot, warm, now_ns, start)
+        self._begun = Begun(
+            self.epoch, self.target_kw, problem.target_kw, group, snapshot, warm, start, cold, now_ns
+        )
         self._watch.began(now_ns)
 
     def _run_agent(self, frames: Sequence[Frame], now_ns: int, outbox: Outbox) -> None:
@@ -275,20 +290,17 @@ class ModuleOptimizer:
         outbox.frames += agent.step(frames, now_ns)
         if agent.resends > resends:
             outbox.reports.append(self._report(now_ns))  # who waits may have missed the signal
-        if agent.agreement is not None and not self._reported:
+        if agent.agreement is not None and self._begun is not None:
             first, self.agreement, self._reported = self.agreement is None, agent.agreement, True
-            group, snapshot, warm, started_ns, start = self._frozen
+            begun, self._begun = self._begun, None
             self._watch.ended()
-            if first and len(group.members) < len(self._rating_w):  # others may be at work that are not seen yet
+            if first and len(begun.group.members) < len(self._rating_w):  # others may be at work that are not seen yet
                 self._release.group_changed(owns_target=True, now_ns=now_ns)
             self._release.agree(agent.agreement.power_kw, self.target_kw, self._in_force_kw(), now_ns)
             self._promote_ns = now_ns + PROMOTE_AFTER_RESENDS * self._settings.resend_ns
             if agent.warm_start:
-                self._warm = (group.fingerprint, agent.warm_start)
-            outbox.decision = Decision(
-                self.epoch, group, snapshot, warm, agent.bracket, agent.agreement, agent.resends, started_ns,
-                start,
-            )
+                self._warm = (begun.group.fingerprint, agent.warm_start)
+            outbox.decision = Decision(begun, agent.bracket, agent.agreement, agent.resends)
             outbox.reports.append(self._report(now_ns))
 
     def _promote(self) -> None:

@@ -59,27 +59,75 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Decision:
-    """An agreement and everything it depended on."""
+class Begun:
+    """An exchange as it was begun at one module, and everything its outcome depends on.
+
+    Args:
+        epoch: which.
+        target_kw: of the station [kW].
+        island_target_kw: what the module's island owes of it [kW].
+        group: who takes part.
+        snapshot: frozen inputs.
+        warm: curve that the epoch before left; None = there is none.
+        start_eur_per_kwh: price that algorithms without a curve start from; None = nothing known.
+        cold: it was to begin without either.
+        started_ns: steady time of the snapshot [ns].
+    """
 
     epoch: EpochId
+    target_kw: float
+    island_target_kw: float
     group: Group
     snapshot: Snapshot
     warm: WarmStart | None
+    start_eur_per_kwh: float | None
+    cold: bool
+    started_ns: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An agreement and what led to it.
+
+    Args:
+        begun: the exchange.
+        bracket: tag of the price grid it ended with.
+        agreement: the outcome.
+        resends: frames sent again.
+    """
+
+    begun: Begun
     bracket: int
     agreement: Agreement
     resends: int
-    started_ns: int
-    start_eur_per_kwh: float | None = None
+
+    @property
+    def epoch(self) -> EpochId:
+        """Which epoch."""
+        return self.begun.epoch
+
+    @property
+    def group(self) -> Group:
+        """Who took part."""
+        return self.begun.group
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Frozen inputs."""
+        return self.begun.snapshot
 
 
 @dataclass
 class Outbox:
-    """What a step wants sent: curve frames and reports to all neighbours, a decision to the own module."""
+    """What a step wants sent: curve frames and reports to all neighbours, a decision to the own module.
+
+    `given_up` is an exchange that was begun and then ended by a newer epoch or group, told when the next one begins.
+    """
 
     frames: list[Frame] = field(default_factory=list)
     reports: list[NeighborReport] = field(default_factory=list)
     decision: Decision | None = None
+    given_up: Begun | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ A module whose island does not own the target goes to zero at once, agreement or
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 HOLD_OVER_SILENCE = 1.5  # two ends notice a break up to one silence apart, and news take a while to go round
 NEVER_NS = -(1 << 62)
 
@@ -32,6 +35,27 @@ class SetpointRelease:
         self._wanted_kw: float | None = None
         self._from_kw, self._from_ns = 0.0, NEVER_NS  # where the way to what is wanted begins
         self._target_kw = 0.0
+
+    @property
+    def times_ns(self) -> tuple[int, int]:
+        """What it was built from: pause and duration of the rise [ns]."""
+        return self._hold_ns, self._rise_ns
+
+    def state(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """All that its answers depend on besides what comes in: powers [kW], NaN for none, and steady times [ns]."""
+        wanted_kw = math.nan if self._wanted_kw is None else self._wanted_kw
+        return (wanted_kw, self._from_kw, self._target_kw), (self._changed_ns, self._from_ns)
+
+    def restore(self, powers_kw: Sequence[float], times_ns: Sequence[int]) -> None:
+        """Go on from a state.
+
+        Args:
+            powers_kw: as `state` gave them [kW].
+            times_ns: likewise [ns].
+        """
+        wanted_kw, self._from_kw, self._target_kw = powers_kw
+        self._wanted_kw = None if math.isnan(wanted_kw) else wanted_kw
+        self._changed_ns, self._from_ns = times_ns
 
     def power_kw(self, now_ns: int) -> float | None:
         """Base power in force [kW]; None while nothing has been agreed."""
@@ -78,3 +102,13 @@ class SetpointRelease:
     def forget(self) -> None:
         """Nothing is agreed any more."""
         self._wanted_kw = None
+
+
+def release_rule(silence_ns: int, fall_ns: int) -> SetpointRelease:
+    """The rule for a station.
+
+    Args:
+        silence_ns: a neighbour not heard for so long is dead [ns].
+        fall_ns: time in which any module's base power has come down from its rating [ns].
+    """
+    return SetpointRelease(round(HOLD_OVER_SILENCE * silence_ns), fall_ns)

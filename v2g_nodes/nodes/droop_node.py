@@ -20,7 +20,7 @@ from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.ticker import Tick
 
-RECORD_S = 1.0  # s, ticks are recorded in batches
+RECORD_S = 0.5  # s, records that are full are looked for so often
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._control = build_control(settings)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
-        self._record = DroopRecord(p.module_id)
+        self._record = DroopRecord(p.module_id, settings, self._module.p.ramp_kw_per_s)
         self._record_out = self.publisher(streams.DECISION_RECORD)
         self._diagnostics = DroopDiagnostics(self, self._module.law_s, self._control.signal_age_s)
 
@@ -69,7 +69,7 @@ class DroopNode(ManagedNode[DroopParameters]):
     def deactivate(self) -> None:
         """Stop ticking; the module ramps to zero by itself."""
         self._seat.leave()
-        self._on_record()
+        self._on_record(ended=True)
 
     def _on_signal(self, message: GridSignal, info: dict[str, Any]) -> None:
         now_ns = time.monotonic_ns()
@@ -103,7 +103,7 @@ class DroopNode(ManagedNode[DroopParameters]):
                 now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw
             )
             self._module.base_kw = inputs.base_kw
-            return self._control.decide(inputs)
+            return self._record.decide(self._control, inputs)
 
         arrival_ns = self._arrival_ns
         applied_kw = self._module.drive(request)
@@ -115,10 +115,10 @@ class DroopNode(ManagedNode[DroopParameters]):
                 self._arrival_ns = 0
         self._record.note(tick, inputs, applied_kw)
 
-    def _on_record(self) -> None:
+    def _on_record(self, ended: bool = False) -> None:
         if self._seat.failed:  # the module has taken over; whoever started this process gives it another try
             raise StartupError(f"{self.get_fully_qualified_name()}: droop's tick has failed, see its error above")
-        record = self._record.take(convert.to_time(self.now_s()))
-        if record is not None:
+        stamp = convert.to_time(self.now_s())
+        while (record := self._record.take(stamp, ended)) is not None:
             self._record_out.publish(record)
             self._diagnostics.took(record, self._module.droop_overruns)

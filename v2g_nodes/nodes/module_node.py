@@ -22,6 +22,7 @@ from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.backend import open_backend
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.can_parameters import CanParameters
+from v2g_nodes.nodes.gate_record import GateRecord
 from v2g_nodes.nodes.module_diagnostics import ModuleDiagnostics, Seen
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.sources import RunClock
@@ -112,6 +113,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         self._applied_out = self.publisher(streams.APPLIED)
         self._status_out = self.publisher(streams.STATUS)
         self._diagnostics = ModuleDiagnostics(self, rating, self.control, self._backend)
+        self._record = GateRecord(p.module_id, p.ramp_kw_per_s)
+        self._record_out = self.publisher(streams.DECISION_RECORD)
         self._applied_ns = 0
         self._status_ns = 0
         self._listeners = 0
@@ -135,6 +138,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             applied, status = self._applied(silent=True), self._status("not active")
         self._applied_out.publish(applied)
         self._status_out.publish(status)
+        if (record := self._record.take(convert.to_time(self.now_s()), ended=True)) is not None:
+            self._record_out.publish(record)
         self._save()
 
     def cleanup(self) -> None:
@@ -197,7 +202,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             silent = (now_ns - self._driven_ns) / 1e9 > self.p.droop_silent_s
             if silent:
                 self.signal_age_s, self.base_kw = math.inf, 0.0
-                self._tick(lambda control, _now_s, dt_s: control.towards_zero_kw(dt_s))
+                self._record.note(now_ns, self._tick(self._record.towards_zero_kw))
+            record = self._record.take(convert.to_time(self.now_s()), not silent)
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
             mode, reason = self._status_shown
@@ -213,6 +219,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._applied_out.publish(applied)
         if status is not None:
             self._status_out.publish(status)
+        if record is not None:
+            self._record_out.publish(record)
 
     def _applied_due(self, now_ns: int, silent: bool) -> Applied | None:
         shown = (self.control.mode, self.control.setpoint_kw, self._seen.power_kw, self.base_kw)

@@ -32,10 +32,9 @@ from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.exchange_diagnostics import ExchangeDiagnostics
 from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, cost_of, offer_of, settings_of
-from v2g_nodes.nodes.optimizer_record import AgreedEpoch, epoch_record
+from v2g_nodes.nodes.optimizer_record import AgreedEpoch, OptimizerRecord
 from v2g_nodes.nodes.trials import Trials
 
-RECORD_AFTER_NS = 10_000_000  # ns after the agreement; neighbours may be in their last round until then
 TICK_S = 0.025  # s, how often silence and resends are looked at
 OUT_OF_SERVICE = (ModuleStatus.OFF, ModuleStatus.FAULT, ModuleStatus.SAFE)
 SETPOINT_REPEAT_S = 0.1  # s, wall: the base set-point in force is published so often, changed or not
@@ -61,7 +60,10 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         p = self.p
         self._cost, self._offer = cost_of(p), offer_of(p)
         settings = settings_of(p)
-        self._optimizer = ModuleOptimizer(settings, int(time.time() * 65536), self._freeze, self._in_force_kw)
+        self._record = OptimizerRecord(settings, self._cost)
+        self._optimizer = ModuleOptimizer(
+            settings, int(time.time() * 65536), self._freeze, self._in_force_kw, self._record.release
+        )
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
         self._valid_s, self._silent_s = p.held_s(p.setpoint_valid_s), p.held_s(p.optimizer_silent_s)
@@ -74,7 +76,6 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._setpoint_until_s = -math.inf  # law time
         self._signal_ns = 0
         self._curves_sent = 0
-        self._records_later: list[AgreedEpoch] = []
         self._reports_later: list[NeighborReport] = []
         self._states_sent = 0
         self._state_out = self.publisher(streams.NEIGHBOR_STATE)
@@ -105,6 +106,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         """Leave politely: tell the neighbours before going."""
         if self._optimizer.membership.group.members != (self.p.module_id,):
             self._send(self._optimizer.step((), (), time.monotonic_ns(), available=False))
+        self._publish_records(ended=True)
 
     def _on_curve(self, message: Curve) -> None:
         if message.module_id == self.p.module_id:  # the bus's echo
@@ -124,14 +126,15 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._step((), ())
         if self._optimizer.faults.keys() != self._faults.keys():
             self._tell_excluded()
-        records, self._records_later = self._records_later, []
-        if records and time.monotonic_ns() - records[-1].agreed_ns < RECORD_AFTER_NS:
-            self._records_later = records
+        if self._record.waits(time.monotonic_ns()):
             return
         reports, self._reports_later = self._reports_later, []
         self._report(reports)
-        for record in records:
-            self._record_out.publish(epoch_record(record, self.p.module_id, self._cost))
+        self._publish_records()
+
+    def _publish_records(self, ended: bool = False) -> None:
+        for record in self._record.take(self.now_s(), time.monotonic_ns(), ended):
+            self._record_out.publish(record)
 
     def _tell_excluded(self) -> None:
         faults = dict(self._optimizer.faults)
@@ -226,6 +229,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         return base_kw if math.isfinite(base_kw) else 0.0
 
     def _send(self, outbox: Outbox) -> None:
+        if outbox.given_up is not None:
+            self._record.note(outbox.given_up)
         for frame in outbox.frames:
             self._curve_out.publish(convert.curve_message(frame))
             self._curves_sent += 1
@@ -251,12 +256,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._publish_setpoint()
         agreed_ns = time.monotonic_ns()
         self._diagnostics.agreed(self._signal_ns, agreed_ns)
-        self._records_later.append(
-            AgreedEpoch(
-                decision, self._optimizer.target_kw, self._signal_ns, self._curves_sent, self._states_sent,
-                self.now_s(), agreed_ns,
-            )
-        )  # fmt: skip
+        self._record.note(
+            AgreedEpoch(decision, self._signal_ns, self._curves_sent, self._states_sent, self.now_s(), agreed_ns)
+        )
 
     def _publish_setpoint(self) -> None:
         """The base power in force: the agreed one, or less while the group changes (core/release.py)."""

@@ -135,6 +135,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         if message.kind == DecisionRecord.DROOP:
             if self._started_ns and message.tick_ns[0] > self._started_ns:
                 self._record.add_ticks(message)
+        if message.kind != DecisionRecord.EPOCH:
             return
         self._lambda[message.module_id] = message.lambda_eur_per_kwh
         unjudged = self._record.unjudged_epochs

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from v2g_nodes.core.dispatch.agent import LocalProblem
-from v2g_nodes.core.dispatch.lockstep import COLD, LockstepAgent
-from v2g_nodes.core.dispatch.methods import build_agent
-from v2g_nodes.core.graph import Edges, adjacency
+from v2g_nodes.core.graph import Edges
 from v2g_nodes.core.optimizer_types import Decision, OptimizerSettings
 from v2g_nodes.core.types import EpochId
-from v2g_nodes.sim.network import LossyNetwork, play_epoch
+from v2g_nodes.sim.replay_epoch import replay_epoch
 
 BALANCE_SHARE = 1e-3  # of the station's rating; agreed powers may miss the clipped target by so much
 KEPT = 2000  # agreements
@@ -81,27 +78,11 @@ class AgreementWatch:
             self._faults.append(f"{what} {got_kw:.4f} kW agreed, {owed_kw:.4f} kW owed")
 
     def _check_replay(self, decisions: Mapping[int, Decision], what: str) -> None:
-        if self._settings.algorithm != "supply_curve":  # others also start from prices that a decision does not name
-            return
-        agents = {k: self._agent(k, decision) for k, decision in decisions.items()}
-        group = next(iter(decisions.values())).group
-        play_epoch(agents, LossyNetwork(adjacency(group.members, group.edges)))
-        for k, agent in agents.items():
-            got, replayed = decisions[k].agreement, agent.agreement
-            if replayed is None or (got.lambda_eur_per_kwh, got.power_kw) != (
-                replayed.lambda_eur_per_kwh, replayed.power_kw
-            ):
+        begun = {k: decision.begun for k, decision in decisions.items()}
+        settings = self._settings
+        agreed = replay_epoch(settings.algorithm, settings.price_span_eur_per_kwh, begun)
+        for k, replayed in agreed.items():
+            got = decisions[k].agreement
+            if (got.lambda_eur_per_kwh, got.power_kw) != (replayed.lambda_eur_per_kwh, replayed.power_kw):
                 self._faults.append(f"{what} module {k} decided {got}, its inputs give {replayed}")
                 return
-
-    def _agent(self, module_id: int, decision: Decision) -> LockstepAgent:
-        problem = LocalProblem(
-            module_id,
-            decision.snapshot.box,
-            decision.snapshot.supply,
-            decision.epoch,
-            decision.agreement.target_kw,
-            self._settings.price_span_eur_per_kwh,
-        )
-        cold = decision.bracket == COLD
-        return build_agent(self._settings.algorithm, problem, decision.group, decision.warm, 1, cold)
