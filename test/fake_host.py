@@ -27,7 +27,8 @@ def note(command: str) -> None:
 
 def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
     wishes = dict(nodes[0]["parameters"])
-    note(f"role {nodes[0]['name']} {json.dumps(wishes)}")
+    state = {"state": nodes[0]["state"]} if "state" in nodes[0] else {}
+    note(f"role {nodes[0]['name']} {json.dumps(wishes | state)}")
     print(f"[WARN] [1.5] [{nodes[0]['name']}]: log of {nodes[0]['name']}", file=sys.stderr, flush=True)
     if "error" in wishes:
         emit("error", text=wishes["error"])
@@ -39,6 +40,8 @@ def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if wishes.get("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if "put_in" in wishes and not state:  # somebody asks for a transition
+        emit("state", node=f"{nodes[0]['namespace']}/{nodes[0]['name']}", state=wishes["put_in"])
     if not wishes.get("never_ready"):
         emit("ready", nodes=[node["name"] for node in nodes])
     if nodes[0]["kind"] == "station_monitor":

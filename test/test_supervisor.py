@@ -289,6 +289,18 @@ def test_the_spare_takes_over_what_a_dead_process_did(bench: Bench) -> None:
     assert bench.roles("module") == [{"p_max_kw": 3.3, "run_started_s": first["run_started_s"]}] * 2
 
 
+def test_a_successor_brings_a_node_to_the_state_it_was_put_in(bench: Bench) -> None:
+    with bench.supervise(plan(ek3_01={"put_in": "inactive"})) as supervisor:
+        supervisor.bring_up()
+        assert run_until(supervisor, lambda: "spare" in supervisor.pids) == ""
+        for role in ("ek3_01", "ek3_01_opt"):
+            roles = len(bench.commands("role"))
+            os.kill(supervisor.pids[role], signal.SIGKILL)
+            assert run_until(supervisor, lambda n=roles: len(bench.commands("role")) > n) == ""
+    assert [role.get("state") for role in bench.roles("module")] == [None, "inactive"]
+    assert [role.get("state") for role in bench.roles("optimizer")] == [None, None]
+
+
 def test_two_deaths_at_once_are_both_replaced(bench: Bench) -> None:
     with bench.supervise(plan()) as supervisor:
         supervisor.bring_up()

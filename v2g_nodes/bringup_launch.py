@@ -164,15 +164,20 @@ def module_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
     return replace(plan, processes=tuple(found))
 
 
-def role_nodes(process: ProcessSpec, started_unix_s: float) -> list[dict[str, Any]]:
+def role_nodes(
+    process: ProcessSpec, started_unix_s: float, states: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Nodes of a process as its host wants them.
 
     Args:
         process: of the plan.
         started_unix_s: when the run began; a node that is started again goes on where the run is.
+        states: lifecycle states to bring nodes to, by full name; the others become active.
     """
     nodes = [asdict(node) for node in process.nodes]
-    for node in nodes:
+    for spec, node in zip(process.nodes, nodes, strict=True):
+        if states and spec.full_name in states:
+            node["state"] = states[spec.full_name]
         if node["kind"] in CLOCK_KINDS:
             node["parameters"] = {**node["parameters"], "run_started_s": started_unix_s}
     return nodes

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from v2g_nodes.msg import GridSignal
 
 from v2g_nodes.nodes import streams
@@ -179,12 +181,52 @@ def test_parameters_are_set_while_it_runs(start: Start) -> None:
     assert [event["event"] for event in host.events].count("refused") == len(refused)
 
 
+@pytest.mark.parametrize(
+    ("module", "droop", "reached"),
+    [
+        ("active", "inactive", ["active", "inactive"]), ("inactive", "active", ["inactive", "inactive"]),
+        ("unconfigured", "active", ["unconfigured", "unconfigured"]),
+        ("finalized", "active", ["finalized", "unconfigured"]),
+    ],
+)  # fmt: skip
+def test_nodes_are_brought_to_their_state_and_droop_no_further_than_its_module(
+    start: Start, bench: Bench, module: str, droop: str, reached: list[str]
+) -> None:
+    host = start("ek3_01")
+    host.send("role", nodes=[{**MODULE, "state": module}, {**DROOP, "state": droop}])
+    host.event("ready")
+    found = []
+    for name in ("module", "droop"):
+        client = bench.peer.create_client(GetState, f"/ek3_01/{name}/get_state")
+        bench.until(client.service_is_ready)
+        future = client.call_async(GetState.Request())
+        bench.until(future.done)
+        found.append(future.result().current_state.label)
+    assert found == reached
+
+
+def test_a_transition_that_is_asked_for_is_told(start: Start, bench: Bench) -> None:
+    host = start("ek3_01")
+    host.send("role", nodes=[MODULE, DROOP])
+    host.event("ready")
+    client = bench.peer.create_client(ChangeState, "/ek3_01/droop/change_state")
+    bench.until(client.service_is_ready)
+    for transition, state in ((Transition.TRANSITION_DEACTIVATE, "inactive"), (99, "inactive")):
+        client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        bench.spin(1)
+        assert host.event("state") == {"event": "state", "node": "/ek3_01/droop", "state": state}
+    host.send("stop")
+    host.event("stopped")
+    assert [event["event"] for event in host.events].count("state") == 2, "the end of the process is none"
+
+
 ROLES = [
     ([{**MODULE, "kind": "toaster"}], "node kind 'toaster', allowed module, droop"),
     ([{**MODULE, "parameters": {"p_max_kw": 900.0}}], "/ek3_01/module: parameter p_max_kw is 900.0, allowed 0.1 to"),
     ([{**MODULE, "parameters": {"powr": 1}}], "/ek3_01/module: unknown parameter powr"),
     ([{**MODULE, "parameters": {"soc_min": 0.9, "soc_max": 0.5}}], "/ek3_01/module: soc_min is 0.9, allowed below"),
     ([{**MODULE, "name": "not a name"}], "not a name"),
+    ([{**MODULE, "state": "asleep"}], "role has state 'asleep' of module, allowed unconfigured, inactive, active,"),
     ([{"kind": "module"}], "allowed an object with kind (str), name (str), namespace (str), parameters (dict)"),
     ([DROOP], "module 1 is not in the process of its droop"),
     ([], "role is [], allowed a list of at least one node"),

@@ -93,12 +93,16 @@ class Supervisor:
         self._started_unix_s: float | None = None  # when the first role was given: zero of the run's clock
         self._running_s: float | None = None
         self._fault = ""
+        self._states: dict[str, str] = {}  # lifecycle states that nodes were put in while they ran
         self._notes: set[object] = set()  # told already; every module has the same to say
 
     def event(self, host: Host, event: Event) -> None:
         """Hear a host."""
         if event["event"] in PASSED_ON:
             self._on_event(host.name, event)
+        elif event["event"] == "state":
+            self._states[str(event["node"])] = str(event["state"])
+            self._logs.say(f"{event['node']} is {event['state']}, as asked", "yellow")
         elif event["event"] == "note" and event.get("text") not in self._notes:
             self._notes.add(event.get("text"))
             self._logs.say(f"{host.name}: {event.get('text')}", "yellow")
@@ -172,7 +176,7 @@ class Supervisor:
     def _give_role(self, host: Host, spec: ProcessSpec) -> None:
         if self._started_unix_s is None:
             self._started_unix_s = time.time()
-        host.send("role", nodes=role_nodes(spec, self._started_unix_s))
+        host.send("role", nodes=role_nodes(spec, self._started_unix_s, self._states))
 
     # ---- run -------------------------------------------------------------------------------------------------------
     def run(self, seconds: float | None = None) -> str:

@@ -20,6 +20,7 @@ from rclpy.timer import Timer
 
 from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.nodes.parameters import RunParameters, changes, declare
+from v2g_nodes.nodes.requests import guard_services
 from v2g_nodes.nodes.streams import Stream
 
 P = TypeVar("P", bound=RunParameters)
@@ -72,6 +73,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except InputError:
             self.destroy_node()
             raise
+        guard_services(self)
 
     def destroy_node(self) -> None:
         """As rclpy's, after an orderly end, and without the state machine, which would keep it in the graph."""

@@ -59,7 +59,13 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._diagnostics = DroopDiagnostics(self, self._module.law_s, self._control.signal_age_s)
 
     def activate(self) -> None:
-        """Begin to tick; the first tick goes on from the power that flows."""
+        """Begin to tick; the first tick goes on from the power that flows.
+
+        Raises:
+            StartupError: the module is not active.
+        """
+        if not self._module.active:
+            raise StartupError(f"module {self.p.module_id} is not active: activate it first")
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.BASE_SETPOINT, self._on_base)
         self.every(RECORD_S, self._on_record)

@@ -10,6 +10,8 @@ input and events go to standard output:
     {"cmd": "stop"}, or the end of standard input        -> {"event": "stopped"}
 
 A host without a role is a warm spare: everything is imported, the participant is known to the others.
+A node of a role may have a "state", the lifecycle state it is brought to in place of active. A transition that somebody
+asks for later is told as {"event": "state", "node", "state"}, so that a successor brings it to the same.
 From a launch file the role comes as `NAME --role JSON`. Installed under the name of a kind (`ros2 run v2g_nodes
 optimizer --ros-args -p ...`) it runs that one node with ROS arguments.
 """
@@ -67,6 +69,10 @@ PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimize
               "can_bridge": BRIDGE_PRIORITY,
               "witness": OPTIMIZER_PRIORITY}  # what it misses is not measured  # fmt: skip
 
+#: lifecycle states a role may ask for, and the steps that lead there
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "unconfigured": (), "inactive": ("configure",), "active": ("configure", "activate"), "finalized": ("shutdown",),
+}  # fmt: skip
 ROLE_KEYS = {"kind": str, "name": str, "namespace": str, "parameters": dict}
 
 
@@ -122,7 +128,7 @@ class Host:
         """Make, configure and activate the nodes in order.
 
         Args:
-            nodes: list of {"kind", "name", "namespace", "parameters"}.
+            nodes: list of {"kind", "name", "namespace", "parameters"} and perhaps "state".
 
         Raises:
             InputError: not such a list, unknown kind or a parameter that can't be used.
@@ -137,13 +143,13 @@ class Host:
         for spec in nodes:
             self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
         self._drop_placeholder()
-        self._start()
+        self._start([spec.get("state", "active") for spec in nodes])
 
     def run_kind(self, kind: str) -> None:
         """Make one node of a kind, named and parametrised by ROS arguments."""
         self._add(kind, kind, "", {})
         self._drop_placeholder()
-        self._start()
+        self._start(["active"])
 
     def refuse(self, error: Exception) -> None:
         """Say why and end."""
@@ -161,12 +167,20 @@ class Host:
         self._nodes.append(node)
         self.process.add(node)
 
-    def _start(self) -> None:
-        for node in self._nodes:
-            for step in (node.trigger_configure, node.trigger_activate):
-                if step() is not TransitionCallbackReturn.SUCCESS:
+    def _start(self, states: Sequence[str]) -> None:
+        """Bring the nodes up in order, each to its state, but none further than the one before it in its namespace.
+
+        So droop waits below a module that was put out of action on purpose, instead of failing.
+        """
+        reached: dict[str, tuple[str, ...]] = {}
+        for node, state in zip(self._nodes, states, strict=True):
+            before = reached.get(node.get_namespace(), STEPS["active"])
+            steps = STEPS[state] if state == "finalized" else STEPS[state][: len(before)]
+            reached[node.get_namespace()] = () if state == "finalized" else steps
+            for step in steps:
+                if getattr(node, f"trigger_{step}")() is not TransitionCallbackReturn.SUCCESS:
                     kind = InputError if isinstance(node.failure, InputError) else StartupError
-                    raise kind(f"{node.get_fully_qualified_name()}: {node.failure or step.__name__}")
+                    raise kind(f"{node.get_fully_qualified_name()}: {node.failure or step}")
         events.emit("ready", nodes=[node.get_fully_qualified_name() for node in self._nodes])
 
     def _drop_placeholder(self) -> None:
@@ -261,6 +275,8 @@ def _check_role(nodes: object) -> None:
         if not isinstance(spec, dict) or not all(isinstance(spec.get(key), kind) for key, kind in ROLE_KEYS.items()):
             keys = ", ".join(f"{key} ({kind.__name__})" for key, kind in ROLE_KEYS.items())
             raise InputError(f"role has node {str(spec)[:80]}, allowed an object with {keys}")
+        if spec.get("state", "active") not in STEPS:
+            raise InputError(f"role has state {spec['state']!r} of {spec['name']}, allowed {', '.join(STEPS)}")
 
 
 if __name__ == "__main__":
