@@ -289,7 +289,7 @@ def test_state_survives_and_power_ramps_down_in_the_meantime() -> None:
     saved = plant.to_state(saved_at_s=500.0)
     fresh = Ek3Plant(HARDWARE, time_s=1000.0)
     same = fresh.from_state(saved, now_s=500.0)
-    assert same == replace(before, timed_out=same.timed_out)
+    assert same == before._replace(timed_out=same.timed_out)
     later = fresh.from_state(saved, now_s=501.3)
     assert later.power_kw == pytest.approx(2.0, abs=0.1)  # 0.3 s of time-out, then 1 s at 1 kW/s
     assert later.time_s == pytest.approx(before.time_s + 1.3)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import fields, replace
 
 import pytest
 
 from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
 
 OFF, STANDBY, READY, CHARGING, DISCHARGING, DERATED, FAULT, SAFE = Mode
-NAMES = [field.name for field in fields(Events)]
+NAMES = Events._fields
 ALL_EVENTS = [Events(*flags) for flags in itertools.product((False, True), repeat=len(NAMES))]
 
 IDLE = Events(configured=True, armed=True, signal_valid=True, vehicle_plugged=True)
@@ -26,26 +25,26 @@ TABLE = [
     ("configured only", Events(configured=True), (STANDBY,) * 6 + (FAULT, SAFE)),
     ("configured, reset", Events(configured=True, reset=True), (STANDBY,) * 8),
     ("idle", IDLE, (STANDBY, READY, READY, READY, READY, READY, FAULT, SAFE)),
-    ("idle, reset", replace(IDLE, reset=True), (STANDBY, READY, READY, READY, READY, READY, STANDBY, STANDBY)),
-    ("charging", replace(IDLE, charging=True), (STANDBY, READY, *(CHARGING,) * 4, FAULT, SAFE)),
-    ("discharging", replace(IDLE, discharging=True), (STANDBY, READY, *(DISCHARGING,) * 4, FAULT, SAFE)),
-    ("both signs", replace(IDLE, charging=True, discharging=True), (STANDBY, READY, *(READY,) * 4, FAULT, SAFE)),
-    ("derated", replace(IDLE, derated=True), (STANDBY, READY, *(DERATED,) * 4, FAULT, SAFE)),
-    ("derated, charging", replace(IDLE, derated=True, charging=True), (STANDBY, READY, *(DERATED,) * 4, FAULT, SAFE)),
-    ("not armed", replace(IDLE, armed=False, charging=True), (STANDBY,) * 6 + (FAULT, SAFE)),
-    ("no vehicle", replace(IDLE, vehicle_plugged=False, discharging=True), (STANDBY,) * 6 + (FAULT, SAFE)),
-    ("no signal", replace(IDLE, signal_valid=False), (STANDBY,) * 6 + (FAULT, SAFE)),
+    ("idle, reset", IDLE._replace(reset=True), (STANDBY, READY, READY, READY, READY, READY, STANDBY, STANDBY)),
+    ("charging", IDLE._replace(charging=True), (STANDBY, READY, *(CHARGING,) * 4, FAULT, SAFE)),
+    ("discharging", IDLE._replace(discharging=True), (STANDBY, READY, *(DISCHARGING,) * 4, FAULT, SAFE)),
+    ("both signs", IDLE._replace(charging=True, discharging=True), (STANDBY, READY, *(READY,) * 4, FAULT, SAFE)),
+    ("derated", IDLE._replace(derated=True), (STANDBY, READY, *(DERATED,) * 4, FAULT, SAFE)),
+    ("derated, charging", IDLE._replace(derated=True, charging=True), (STANDBY, READY, *(DERATED,) * 4, FAULT, SAFE)),
+    ("not armed", IDLE._replace(armed=False, charging=True), (STANDBY,) * 6 + (FAULT, SAFE)),
+    ("no vehicle", IDLE._replace(vehicle_plugged=False, discharging=True), (STANDBY,) * 6 + (FAULT, SAFE)),
+    ("no signal", IDLE._replace(signal_valid=False), (STANDBY,) * 6 + (FAULT, SAFE)),
     (
         "no signal, still charging",
-        replace(IDLE, signal_valid=False, charging=True),
+        IDLE._replace(signal_valid=False, charging=True),
         (STANDBY, STANDBY, *(CHARGING,) * 4, FAULT, SAFE),
     ),
-    ("no signal, derated, idle", replace(IDLE, signal_valid=False, derated=True), (STANDBY,) * 6 + (FAULT, SAFE)),
-    ("e-stop", replace(IDLE, e_stop=True, charging=True), (SAFE,) * 6 + (FAULT, SAFE)),
-    ("e-stop held, reset", replace(IDLE, e_stop=True, reset=True), (SAFE,) * 8),
-    ("fault", replace(IDLE, fault=True), (FAULT,) * 8),
-    ("fault and e-stop", replace(IDLE, fault=True, e_stop=True), (FAULT,) * 8),
-    ("fault stays, reset", replace(IDLE, fault=True, reset=True), (FAULT,) * 8),
+    ("no signal, derated, idle", IDLE._replace(signal_valid=False, derated=True), (STANDBY,) * 6 + (FAULT, SAFE)),
+    ("e-stop", IDLE._replace(e_stop=True, charging=True), (SAFE,) * 6 + (FAULT, SAFE)),
+    ("e-stop held, reset", IDLE._replace(e_stop=True, reset=True), (SAFE,) * 8),
+    ("fault", IDLE._replace(fault=True), (FAULT,) * 8),
+    ("fault and e-stop", IDLE._replace(fault=True, e_stop=True), (FAULT,) * 8),
+    ("fault stays, reset", IDLE._replace(fault=True, reset=True), (FAULT,) * 8),
 ]
 
 
@@ -114,8 +113,8 @@ def test_constant_events_settle(mode: Mode) -> None:
 
 
 def test_safe_is_left_by_reset_only() -> None:
-    mode = next_mode(CHARGING, replace(IDLE, e_stop=True, charging=True))
+    mode = next_mode(CHARGING, IDLE._replace(e_stop=True, charging=True))
     for _ in range(5):
         mode = next_mode(mode, IDLE)
     assert mode is SAFE
-    assert next_mode(mode, replace(IDLE, reset=True)) is STANDBY
+    assert next_mode(mode, IDLE._replace(reset=True)) is STANDBY

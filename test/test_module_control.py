@@ -35,7 +35,7 @@ def drive(control: ModuleControl, request_kw: float, seconds: float, seen: Obser
     for _ in range(round(seconds / TICK_S)):
         result = control.apply(request_kw, TICK_S)
         path.append(result.setpoint_kw)
-        control.observe(replace(seen, power_kw=result.setpoint_kw), signal_valid=True)
+        control.observe(seen._replace(power_kw=result.setpoint_kw), signal_valid=True)
     return path
 
 
@@ -86,9 +86,9 @@ def shut(how: str) -> tuple[ModuleControl, Observation]:
     elif how == "disarmed":
         control.disarm()
     elif how == "fault":
-        seen = replace(CALM, fault="overtemperature")
+        seen = CALM._replace(fault="overtemperature")
     elif how == "unplugged":
-        seen = replace(CALM, vehicle=UNPLUGGED, soc=math.nan)
+        seen = CALM._replace(vehicle=UNPLUGGED, soc=math.nan)
     return control, seen
 
 
@@ -99,7 +99,7 @@ def shut(how: str) -> tuple[ModuleControl, Observation]:
 @pytest.mark.parametrize("request_kw", [3.3, -3.3, math.nan, math.inf, 1e9])
 def test_shut_down_it_lets_no_power_through_whatever_is_asked_for(how: str, mode: Mode, request_kw: float) -> None:
     control, seen = shut(how)
-    control.observe(replace(seen, power_kw=2.0), signal_valid=True)
+    control.observe(seen._replace(power_kw=2.0), signal_valid=True)
     clips = control.gate_clips
     path = drive(control, request_kw, 3.0, seen)
     assert path[-1] == 0.0
@@ -143,7 +143,7 @@ def test_without_a_signal_power_that_flows_may_go_down_but_none_may_start() -> N
     control.observe(CALM, signal_valid=False)
     assert control.mode is Mode.STANDBY
     control = ready()
-    flowing = replace(CALM, power_kw=1.0)
+    flowing = CALM._replace(power_kw=1.0)
     control.observe(flowing, signal_valid=True)
     control.observe(flowing, signal_valid=False)
     assert control.mode is Mode.DISCHARGING
@@ -162,11 +162,11 @@ def test_the_commissioning_cap_bounds_both_directions() -> None:
 
 
 def test_heat_derates_and_says_so() -> None:
-    control = ready(seen=replace(CALM, temperature_c=120.0))
+    control = ready(seen=CALM._replace(temperature_c=120.0))
     assert control.mode is Mode.DERATED
     assert control.limits.high_kw == pytest.approx(0.5 * 3.3)
     assert control.limits.low_kw == pytest.approx(-0.7 * 3.3)
-    control.observe(replace(CALM, ambient_c=50.0), signal_valid=True)
+    control.observe(CALM._replace(ambient_c=50.0), signal_valid=True)
     assert control.limits == Box(pytest.approx(-2.3), pytest.approx(2.3))
 
 
@@ -174,11 +174,11 @@ LATE = replace(VEHICLE, departure_s=3600.0, energy_due_kwh=3.009)  # nearly all 
 
 
 def test_a_vehicle_that_is_due_energy_lowers_the_offer_not_the_limits_of_the_gate() -> None:
-    control = ready(seen=replace(CALM, vehicle=LATE))
+    control = ready(seen=CALM._replace(vehicle=LATE))
     assert control.limits.high_kw == pytest.approx(3.3)
     assert control.due_kw < 0.0
     assert control.range_kw == Box(control.limits.low_kw, control.due_kw)
-    idle = ready(seen=replace(CALM, vehicle=replace(LATE, energy_due_kwh=0.0)))
+    idle = ready(seen=CALM._replace(vehicle=replace(LATE, energy_due_kwh=0.0)))
     assert idle.due_kw == math.inf
 
 
@@ -186,7 +186,7 @@ def test_what_is_due_never_forces_a_step() -> None:
     """A vehicle that comes late with much to charge, at a module that is discharging at full power."""
     control = ready()
     drive(control, 3.3, 4.0)
-    seen = replace(CALM, vehicle=replace(LATE, energy_due_kwh=4.0), power_kw=3.3)
+    seen = CALM._replace(vehicle=replace(LATE, energy_due_kwh=4.0), power_kw=3.3)
     control.observe(seen, signal_valid=True)
     assert control.due_kw < -3.0
     before = (control.forced_steps, control.gate_clips)
@@ -194,20 +194,20 @@ def test_what_is_due_never_forces_a_step() -> None:
     for _ in range(2000):
         request_kw = max(control.due_kw, path[-1] - REACH_KW)
         path.append(control.apply(request_kw, TICK_S).setpoint_kw)
-        control.observe(replace(seen, power_kw=path[-1]), signal_valid=True)
+        control.observe(seen._replace(power_kw=path[-1]), signal_valid=True)
     assert path[-1] == pytest.approx(control.due_kw)
     assert (control.forced_steps, control.gate_clips) == before
 
 
 def test_a_cap_below_what_is_due_wins() -> None:
-    control = ready(max_kw=0.5, seen=replace(CALM, vehicle=LATE))
+    control = ready(max_kw=0.5, seen=CALM._replace(vehicle=LATE))
     assert control.limits == Box(-0.5, 0.5)
     assert control.due_kw == -0.5, "best effort: as much as the cap lets it"
     assert control.range_kw == Box(-0.5, -0.5)
 
 
 def test_a_full_battery_charges_no_further_within_the_longest_tick() -> None:
-    nearly = replace(CALM, soc=0.9499, vehicle=replace(VEHICLE, soc=0.9499))
+    nearly = CALM._replace(soc=0.9499, vehicle=replace(VEHICLE, soc=0.9499))
     room_kwh = (0.95 - 0.9499) * 60.0 / 0.96
     for longest_s, step_s in ((0.1, 1.0), (36.0, 36.0)):
         control = ModuleControl(RATING, 3.3, armed=True, longest_tick_s=longest_s)
@@ -236,7 +236,7 @@ def test_a_limit_that_jumps_is_a_forced_step_and_a_clip() -> None:
     control = ready()
     drive(control, 3.0, 4.0)
     clips = control.gate_clips
-    control.observe(replace(CALM, temperature_c=125.0, power_kw=3.0), signal_valid=True)
+    control.observe(CALM._replace(temperature_c=125.0, power_kw=3.0), signal_valid=True)
     result = control.apply(3.0, TICK_S)
     assert result.setpoint_kw == pytest.approx(0.3 * 3.3)
     assert (control.gate_clips, control.forced_steps) == (clips + 1, 1)
@@ -250,7 +250,7 @@ def test_a_limit_that_jumps_is_a_forced_step_and_a_clip() -> None:
 def test_what_leaves_is_always_inside_limits_and_ramp(
     requests: list[float], temperature_c: float, soc: float, cap: float, dt_s: float
 ) -> None:
-    seen = replace(CALM, temperature_c=temperature_c, soc=soc, vehicle=replace(VEHICLE, soc=soc))
+    seen = CALM._replace(temperature_c=temperature_c, soc=soc, vehicle=replace(VEHICLE, soc=soc))
     control = ready(cap, seen)
     for request_kw in requests:
         before_kw = control.setpoint_kw
@@ -258,4 +258,4 @@ def test_what_leaves_is_always_inside_limits_and_ramp(
         assert control.limits.low_kw <= after_kw <= control.limits.high_kw
         assert abs(after_kw) <= min(cap, 3.3)
         assert abs(after_kw - before_kw) <= dt_s * RATING.ramp_kw_per_s + 1e-9
-        control.observe(replace(seen, power_kw=after_kw), signal_valid=True)
+        control.observe(seen._replace(power_kw=after_kw), signal_valid=True)

@@ -6,7 +6,7 @@ One pure function. It never raises: garbage leads towards zero.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from v2g_nodes.core.types import Box
 
@@ -18,8 +18,7 @@ RAMP = "ramp"
 FORCED_STEP = "step forced by hard limit"
 
 
-@dataclass(frozen=True)
-class GateResult:
+class GateResult(NamedTuple):
     """What may be sent to the actuator.
 
     Args:

@@ -6,8 +6,8 @@ both latched until a reset; any mode -> OFF when it is no longer configured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Mode(IntEnum):
@@ -27,8 +27,7 @@ class Mode(IntEnum):
 ENERGISED = frozenset({Mode.READY, Mode.CHARGING, Mode.DISCHARGING, Mode.DERATED})
 
 
-@dataclass(frozen=True)
-class Events:
+class Events(NamedTuple):
     """What is true at this moment.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from v2g_nodes.core.battery import VehicleState
 from v2g_nodes.core.gate import GateResult, gate
@@ -15,8 +16,7 @@ FLOWING_KW = 0.02  # kW, below it power counts as none (resolution of the meter)
 LIMITS_STEP_S = 1.0  # s, charge can't run past its limits within this time; far longer than a tick in real time
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(NamedTuple):
     """What the backend reports, as far as control needs it.
 
     Args:
@@ -106,14 +106,14 @@ class ModuleControl:
         down to it, but within the ramp, so it is no limit of the gate.
         """
         rating, cap = self._rating, max(self.max_kw, abs(self.setpoint_kw))  # no step: what flows is ramped down
-        undue = replace(seen.vehicle, energy_due_kwh=0.0)
+        due = seen.vehicle.plugged and seen.vehicle.energy_due_kwh > 0.0
         hard = hard_limits(
-            rating, seen.soc, seen.temperature_c, undue, seen.time_s,
-            ambient_c=seen.ambient_c, step_s=self._limits_step_s,
+            rating, seen.soc, seen.temperature_c, replace(seen.vehicle, energy_due_kwh=0.0) if due else seen.vehicle,
+            seen.time_s, ambient_c=seen.ambient_c, step_s=self._limits_step_s,
         )
         self.limits = Box(max(hard.low_kw, -cap), min(hard.high_kw, cap))
         self.due_kw = math.inf
-        if seen.vehicle.plugged and seen.vehicle.energy_due_kwh > 0.0:
+        if due:
             self.due_kw = must_charge_bound_kw(rating, seen.vehicle, seen.time_s, -self.limits.low_kw)
         self.mode = next_mode(
             self.mode,

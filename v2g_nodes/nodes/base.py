@@ -59,6 +59,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self.active = False
         self.configured = False
         self.failure: Exception | None = None  # why the last transition failed
+        self._simulated_time = False  # found out once: laws ask at every tick, and rclpy takes its time
         self._made_to_configure: list[Entity] = []
         self._made_to_act: list[Entity] = []
         self._made = self._made_to_configure
@@ -152,7 +153,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def law_s(self) -> float:
         """Clock of laws [s]: ROS time where it is simulated, else the steady one, which never steps."""
-        return self._ros_s() if self.get_clock().ros_time_is_active else time.monotonic()
+        return self._ros_s() if self._simulated_time else time.monotonic()
 
     def _ros_s(self) -> float:
         return self.get_clock().now().nanoseconds / NS_PER_S
@@ -160,6 +161,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
         self._made = self._made_to_configure
+        self._simulated_time = self.get_clock().ros_time_is_active
         result = self._transition(self.configure)
         self.configured = result is TransitionCallbackReturn.SUCCESS
         if not self.configured:

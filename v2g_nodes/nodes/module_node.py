@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from rclpy.parameter import Parameter
@@ -183,7 +183,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
         try:
             self._seen = self._backend.step(setpoint_kw, dt_s, self.control.energised)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises: the module must say so and go to zero
-            self._seen = replace(self._seen, fault=f"backend: {error}")
+            self._seen = self._seen._replace(fault=f"backend: {error}")
             self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)
         self._observe()
 

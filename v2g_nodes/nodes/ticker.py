@@ -10,13 +10,12 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NS_PER_S = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """One call of the ticker's callback.
 
     Args:

@@ -11,9 +11,9 @@ Power is at the grid side, > 0 discharges the vehicle. Time comes in as dt.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from v2g_nodes.core.battery import UNPLUGGED, VehicleState
 from v2g_nodes.core.errors import InputError
@@ -32,8 +32,7 @@ SECONDS_PER_HOUR = 3600.0
 RESTORE_STEP_S = 0.05  # s, step in which a ramp-down during an outage is caught up
 
 
-@dataclass(frozen=True)
-class Measurement:
+class Measurement(NamedTuple):
     """What the module reports after a step.
 
     Args:
@@ -97,7 +96,7 @@ class Ek3Plant:
         self._sessions = tuple(sessions)
         self._arrival = (arrival_soc, arrival_capacity_kwh)
         self._state = Ek3State(time_s, ambient_c, ambient_c if temperature_c is None else temperature_c)
-        self._broken: frozenset[str] = frozenset()
+        self._broken: Set[str] = set()
         self._follow_sessions()
         self._reported = self._true_limits()
 
@@ -147,7 +146,7 @@ class Ek3Plant:
             self.judge(setpoint_kw, self._reported, [(state.reference_kw, state.ramp_budget_kw)])
             self._steer(setpoint_kw)
         else:
-            self._note(frozenset() if setpoint_kw is None else frozenset({"command is not a number"}))
+            self._note(set() if setpoint_kw is None else {"command is not a number"})
             state.since_command_s += dt_s
             late_s = min(dt_s, state.since_command_s - self.hardware.command_timeout_s)
             if late_s > 0.0:
@@ -184,7 +183,7 @@ class Ek3Plant:
         state, hardware, now = self._state, self.hardware, self._true_limits()
         low, high = min(now.low_kw, known.low_kw), max(now.high_kw, known.high_kw)
         slack_kw = POWER_TOLERANCE * hardware.p_max_kw
-        broken = set()
+        broken: set[str] = set()
         if not low - slack_kw <= setpoint_kw <= high + slack_kw:
             broken.add(f"power {self._limit_reason()}")
         # a step that a true limit forces is no fault of the command: count from the edge of the limits
@@ -194,7 +193,7 @@ class Ek3Plant:
             broken.add("ramp")
         if abs(setpoint_kw) > PEAK_OVER_RATING * hardware.p_max_kw + slack_kw:
             state.fault = "overpower"
-        self._note(frozenset(broken))
+        self._note(broken)
 
     def measurement(self) -> Measurement:
         """What it reports now; from here on its limits are known to the controller."""
@@ -227,7 +226,7 @@ class Ek3Plant:
             InputError: not such a state; the plant is as before.
         """
         self._state, saved_at_s = state_from_json(text)
-        self._broken = frozenset()
+        self._broken = set()
         left_s = max(0.0, now_s - saved_at_s)
         while left_s > 0.0 and (self._state.reference_kw != 0.0 or abs(self._state.power_kw) > 1e-6):
             part_s = min(RESTORE_STEP_S, left_s)
@@ -263,8 +262,10 @@ class Ek3Plant:
             return "while tripped"
         return "beyond limit" if state.plugged else "without a vehicle"
 
-    def _note(self, broken: frozenset[str]) -> None:
+    def _note(self, broken: Set[str]) -> None:
         """Count each kind of violation when it begins, not while it lasts."""
+        if not broken and not self._broken:
+            return
         for what in sorted(broken - self._broken):
             self._state.violations += 1
             self._state.violation = what
