@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from v2g_nodes.core.errors import InputError
 
@@ -40,3 +41,13 @@ def check_positive(name: str, value: float, unit: str = "") -> None:
     if not (math.isfinite(value) and value > 0.0):
         suffix = f" {unit}" if unit else ""
         raise InputError(f"{name} is {value!r}{suffix}, allowed above 0{suffix}, finite")
+
+
+def check_count(name: str, values: Sequence[float], count: int) -> None:
+    """Refuse values that are not as many as asked for.
+
+    Raises:
+        InputError: with name and both numbers.
+    """
+    if len(values) != count:
+        raise InputError(f"{name} has {len(values)} values, allowed are {count}")

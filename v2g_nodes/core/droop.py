@@ -64,6 +64,21 @@ class Droop:
         self._base_kw = 0.0
         self._output_kw = 0.0
 
+    base_cap_kw = math.inf  # the plain law has no connection of its own that could hold base power back
+
+    @property
+    def base_kw(self) -> float:
+        """The ramped base power [kW]."""
+        return self._base_kw
+
+    def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
+        """Whether the connection to the grid lets power flow: always, for the plain law."""
+        return True
+
+    def start(self, power_kw: float, frequency_hz: float | None) -> None:
+        """Power may flow from now on: what flows already [kW] is answer to frequency and, for the rest, base power."""
+        self.reset(power_kw - self.contribution_kw(frequency_hz))
+
     def reset(self, power_kw: float) -> None:
         """Continue from this power without a bump (start, restart, arming)."""
         self._base_kw = self._output_kw = power_kw if math.isfinite(power_kw) else 0.0
@@ -109,18 +124,21 @@ class Droop:
             applied_kw: what left the last gate [kW]; not finite counts as the last output.
             dt_s: since the last tick [s]; negative counts as 0.
         """
+        return self.follow(base_kw, self.contribution_kw(frequency_hz), limits, applied_kw, dt_s)
+
+    def follow(self, base_kw: float, contribution_kw: float, limits: Box, applied_kw: float, dt_s: float) -> float:
+        """One tick as `update`, for a contribution that is known [kW]."""
         dt = max(0.0, dt_s)
         low, high = limits.low_kw, limits.high_kw
-        contribution = self.contribution_kw(frequency_hz)
         start = applied_kw if math.isfinite(applied_kw) else self._output_kw
 
         target = base_kw if math.isfinite(base_kw) else 0.0
-        base = _without_excess(self._base_kw, low - contribution, high - contribution, target)
+        base = _without_excess(self._base_kw, low - contribution_kw, high - contribution_kw, target)
         reach = self._base_ramp * dt
         base = self._base_kw = min(max(target, base - reach), base + reach)
 
         reach = self._ramp * dt
-        wanted = min(max(base + contribution, low), high)
+        wanted = min(max(base + contribution_kw, low), high)
         ramped = min(max(wanted, start - reach), start + reach)
         self._output_kw = min(max(ramped, low), high)
         return self._output_kw

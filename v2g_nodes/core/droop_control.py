@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.limits import with_zero
 from v2g_nodes.core.types import Box
 
@@ -36,6 +36,32 @@ class DroopInputs:
     voltage_pu: float = math.nan
 
 
+class Law(Protocol):
+    """What turns base power and frequency into power: core/droop.py Droop, or core/grid_code/law.py GridCodeDroop."""
+
+    @property
+    def base_cap_kw(self) -> float:
+        """Base power allowed to each side [kW]."""
+
+    def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
+        """One tick of the connection to the grid: whether power may flow."""
+
+    def start(self, power_kw: float, frequency_hz: float | None) -> None:
+        """Power may flow from now on; continue from this power [kW] without a bump."""
+
+    def update(self, base_kw: float, frequency_hz: float | None, limits: Box, applied_kw: float, dt_s: float) -> float:
+        """One tick: the power to ask for [kW]."""
+
+    def ramp_to_zero(self, limits: Box, applied_kw: float, dt_s: float) -> float:
+        """One tick towards zero [kW]."""
+
+    def state(self) -> tuple[float, ...]:
+        """What the next tick depends on besides its inputs."""
+
+    def restore(self, values: Sequence[float]) -> None:
+        """Go on from a state."""
+
+
 class DroopControl:
     """Holds what came in last and decides at each tick. Times are law time [s], which never steps.
 
@@ -45,14 +71,14 @@ class DroopControl:
         signal_hold_s: how long a silent grid signal is held before power ramps to zero [s].
     """
 
-    def __init__(self, law: Droop, ramp_kw_per_s: float, signal_hold_s: float) -> None:
+    def __init__(self, law: Law, ramp_kw_per_s: float, signal_hold_s: float) -> None:
         self._law = law
         self._ramp = ramp_kw_per_s
         self._signal_hold_s = signal_hold_s
         # Each pair is one object, as inputs are frozen in another thread than the one in which messages come in.
         self._base = (0.0, -math.inf)  # kW, valid until
         self._signal = (math.nan, -math.inf)  # Hz, received at
-        self._energised = False
+        self._flowing = False
 
     def set_base(self, power_kw: float, valid_until_s: float) -> None:
         """A base set-point came in; one that is not finite is dropped."""
@@ -79,7 +105,7 @@ class DroopControl:
 
     def state(self) -> tuple[float, ...]:
         """What `decide` depends on besides its inputs: whether power could flow at the tick before, and the law's."""
-        return float(self._energised), *self._law.state()
+        return float(self._flowing), *self._law.state()
 
     def restore(self, values: Sequence[float]) -> None:
         """Go on from a state.
@@ -87,18 +113,20 @@ class DroopControl:
         Args:
             values: as `state` gave them.
         """
-        self._energised = bool(values[0])
+        self._flowing = bool(values[0])
         self._law.restore(values[1:])
 
     def decide(self, inputs: DroopInputs) -> float:
         """Power to ask for [kW]; a function of the inputs, of those before and of nothing else."""
-        started, self._energised = inputs.energised and not self._energised, inputs.energised
-        if not inputs.energised:
+        may_flow = self._law.may_flow(inputs.frequency_hz, inputs.voltage_pu, inputs.dt_s) and inputs.energised
+        started, self._flowing = may_flow and not self._flowing, may_flow
+        if not may_flow:
             return self._law.ramp_to_zero(with_zero(inputs.limits), inputs.applied_kw, inputs.dt_s)
-        if started:  # what flows already is the answer to frequency and, for the rest, the base power: no bump
-            self._law.reset(inputs.applied_kw - self._law.contribution_kw(inputs.frequency_hz))
-        base_kw = min(inputs.base_kw, inputs.due_kw)
+        if started:
+            self._law.start(inputs.applied_kw, inputs.frequency_hz)
+        due_kw = max(inputs.due_kw, -self._law.base_cap_kw)
+        base_kw = min(inputs.base_kw, due_kw)
         power_kw = self._law.update(base_kw, inputs.frequency_hz, inputs.limits, inputs.applied_kw, inputs.dt_s)
-        if power_kw > inputs.due_kw:
-            power_kw = max(inputs.due_kw, min(power_kw, inputs.applied_kw - self._ramp * inputs.dt_s))
+        if power_kw > due_kw:
+            power_kw = max(due_kw, min(power_kw, inputs.applied_kw - self._ramp * inputs.dt_s))
         return inputs.limits.clip(power_kw)
