@@ -13,9 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "v2g_nodes"
 
-# A module may import its own level and those below. `station` and `bringup` stand beside the folders, in files whose
-# names begin so.
-LEVELS = {"": 0, "core": 0, "planning": 1, "canbus": 2, "station": 3, "sim": 4, "bringup": 5, "nodes": 6, "cli": 7}
+# A module may import its own level and those below. `station`, `audit` and `bringup` stand beside the folders, in files
+# whose names begin so.
+LEVELS = {"": 0, "core": 0, "planning": 1, "canbus": 2, "station": 3, "audit": 3, "sim": 4, "bringup": 5, "nodes": 6,
+          "cli": 7}
 
 CORE_MAY_USE = {*sys.stdlib_module_names, "numpy", "scipy", PACKAGE}
 # Anything of ROS: only nodes/ knows it.
