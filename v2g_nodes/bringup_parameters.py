@@ -18,7 +18,7 @@ from v2g_nodes.core.derating import EK3_DERATING
 from v2g_nodes.core.droop import fall_s, module_gain_kw_per_hz
 from v2g_nodes.core.limits import droop_headroom_kw
 from v2g_nodes.sim.time_axis import parse_clock
-from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges, topology_name
+from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges
 
 Parameter = bool | int | float | str | list[int] | list[float] | list[str]
 Parameters = Mapping[str, Parameter]
@@ -234,9 +234,8 @@ def can_bridge_parameters(station: Station, modules: Sequence[Module], overrides
 
 def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
     """Passive view of the whole, or of these modules where others run elsewhere."""
-    return {"module_ids": [module.id for module in modules], "modules": len(station.modules), "name": station.name,
-            "topology": topology_name(station),
-            "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
+    return {"module_ids": [module.id for module in modules], "modules": len(station.modules),
+            "rating_kw": rating_kw(station), "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,
             "epoch_period_s": station.dispatch.epoch_period_s, "deadband_hz": station.droop.deadband_hz,
             "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in modules)}

@@ -22,7 +22,7 @@ from v2g_nodes.msg import (
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_optimum
 from v2g_nodes.core.types import Box
-from v2g_nodes.nodes import station_monitor_node, streams
+from v2g_nodes.nodes import graph_check, station_monitor_node, streams
 from v2g_nodes.nodes.run_record import EPOCH_FIELDS, MODULE_FIELDS, SAMPLE_FIELDS
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 
@@ -38,7 +38,7 @@ SUMMARY_KEYS = {
     "delivered_error_kw_p99", "constraint_violations", "gate_clips", "clipped_epochs", "shortfall_kw_max",
     "signal_to_setpoint_ms_median", "signal_to_setpoint_ms_p99", "droop_rate_hz", "droop_jitter_ms_p99",
     "unjudged_epochs", "droop_overruns", "bytes_per_message_max", "kbps_per_module_max", "energy_kwh", "cost_eur",
-    "members",
+    "members", "unreached",
 }  # fmt: skip
 
 
@@ -49,8 +49,9 @@ def optimum(target_kw: float) -> tuple[float, ...]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test need wait for a second."""
-    for name, period_s in (("TABLE_S", 0.1), ("SAMPLE_S", 0.2), ("GRAPH_S", 0.1), ("STATUS_S", 0.3)):
+    for name, period_s in (("TABLE_S", 0.1), ("SAMPLE_S", 0.2), ("STATUS_S", 0.3)):
         monkeypatch.setattr(station_monitor_node, name, period_s)
+    monkeypatch.setattr(graph_check, "GRAPH_S", 0.1)
 
 
 class Play:
@@ -201,7 +202,7 @@ def test_what_is_wrong_is_said_in_words(play: Play, emitted: list[dict[str, Any]
         play.tell(streams.STATUS, 1)
         play.tell(streams.STATUS, 2)
 
-    play.bench.until(lambda: both() or (text() == "" and play.monitor._status.keys() == {1, 2}))
+    play.bench.until(lambda: both() or (text() == "" and play.monitor._words.status.keys() == {1, 2}))
     play.signal()
     play.record(1, 2.0, members=0b01, target_kw=2.0, island_target_kw=2.0)
     play.bench.until(lambda: both() or text() == "1 of 2 modules agreed")
@@ -214,7 +215,7 @@ def test_delivered_power_is_compared_with_what_was_owed_at_the_end_of_an_epoch(b
     owed_kw = 3.0 + 33.0 * 0.03
     play.tell(streams.APPLIED, 1, power_kw=owed_kw - 1.0)
     play.tell(streams.APPLIED, 2, power_kw=1.25)
-    bench.until(lambda: len(play.monitor._applied) == 2)
+    bench.until(lambda: len(play.monitor._words.applied) == 2)
     play.signal(50.0)
     assert play.summary["delivered_error_kw_p99"] == pytest.approx(0.25, abs=1e-4)
 
@@ -222,10 +223,10 @@ def test_delivered_power_is_compared_with_what_was_owed_at_the_end_of_an_epoch(b
 def test_a_silent_module_is_no_longer_measured(play: Play) -> None:
     play.tell(streams.APPLIED, 1, power_kw=2.0)
     play.tell(streams.APPLIED, 2, power_kw=1.0)
-    play.bench.until(lambda: play.monitor._measured_kw() == pytest.approx(3.0))
-    play.bench.until(lambda: play.tell(streams.APPLIED, 2, power_kw=1.0) or play.monitor._measured_kw() < 2.0)
-    assert play.monitor._measured_kw() == pytest.approx(1.0)
-    values = play.monitor._module_values(1)
+    play.bench.until(lambda: play.monitor._words.measured_kw() == pytest.approx(3.0))
+    play.bench.until(lambda: play.tell(streams.APPLIED, 2, power_kw=1.0) or play.monitor._words.measured_kw() < 2.0)
+    assert play.monitor._words.measured_kw() == pytest.approx(1.0)
+    values = play.monitor._words.values(1)
     assert math.isnan(values["power_kw"]), "absent, not zero"
 
 
@@ -353,7 +354,7 @@ def test_the_table_shows_modes_and_values(play: Play, emitted: list[dict[str, An
     def table() -> dict[str, Any]:
         return next((e for e in reversed(emitted) if e["event"] == "table"), {"modules": [{"mode": ""}]})
 
-    play.bench.until(lambda: table()["modules"][0]["mode"] == "CHARGING" and play.monitor._applied)
+    play.bench.until(lambda: table()["modules"][0]["mode"] == "CHARGING" and play.monitor._words.applied)
     play.bench.until(lambda: table()["modules"][0]["power_kw"] == -1.0)
     one, two = table()["modules"]
     assert (one["setpoint_kw"], one["soc"], one["vehicle"], one["reason"]) == (-1.25, 0.5, "s1", "why")

@@ -33,13 +33,15 @@ def verdict(
     """`ok`, or in a few words what is not. A process that died and was replaced counts in `restarts`, not here.
 
     Args:
-        figures: of the run.
+        figures: of the run; `unreached` are modules that their set-points do not reach, in words.
         rating_kw: sum of the modules' ratings [kW].
         members: modules that took part in the last agreement; None when nobody saw one.
         fault: why the run had to end, empty if it had not.
         partial: only a part of the station ran on this host, so its balance is not known here.
     """
     faults = [fault] if fault else []
+    unreached = figures.get("unreached")
+    faults += map(str, unreached) if isinstance(unreached, list) else []
     if not _number(figures, "epochs") >= 1:
         faults.append("no epoch agreed")
     else:

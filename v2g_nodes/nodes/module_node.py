@@ -273,6 +273,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             vehicle_capacity_kwh=vehicle.capacity_kwh if vehicle.plugged else math.nan,
             energy_due_kwh=vehicle.energy_due_kwh,
             signal_age_s=min(self.signal_age_s, 1e6) if math.isfinite(self.signal_age_s) else math.nan,
+            discharged_kwh=seen.discharged_kwh,
+            charged_kwh=seen.charged_kwh,
             gate_clips=control.gate_clips,
             forced_steps=control.forced_steps,
             constraint_violations=seen.constraint_violations,
