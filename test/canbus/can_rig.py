@@ -128,6 +128,7 @@ class CanRig:
             self._exchange(None, pause_s)
         if self.measured.timed_out:
             control.resume(self.measured.reference_kw)
+        control.begin_tick(dt_s)
         result = control.apply(self.wanted_kw, dt_s)
         if held_up_s > 0.0:
             self.now_ns += round(held_up_s * 1e9)

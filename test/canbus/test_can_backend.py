@@ -95,6 +95,22 @@ def test_setpoints_keep_to_their_rate_and_are_repeated_when_nothing_changes() ->
     assert len(rig.setpoints(mark)) == 10
 
 
+def test_cap_and_rate_may_change_while_power_flows() -> None:
+    rig = CanRig(can_setpoint_hz=50.0)
+    rig.wanted_kw = 2.0
+    rig.run(2.5)
+    mark = len(rig.recorded)
+    rig.control.max_kw = 0.5
+    rig.module.apply({"max_kw": 0.5, "can_setpoint_hz": 20.0})
+    rig.run(1.0)
+    sent = rig.setpoints(mark)
+    assert 19 <= len(sent) <= 22
+    assert all(abs(s.power_kw) <= s.max_kw + 2e-4 for s in sent), "the device is not made to jump"
+    rig.run(1.0)
+    assert rig.setpoints()[-1].max_kw == rig.references_kw[-1] == pytest.approx(0.5, abs=2e-4)
+    assert_unharmed(rig)
+
+
 @KEYS
 @pytest.mark.parametrize("outage_s", [0.2, 0.35, 2.0])
 @pytest.mark.parametrize("cut", ["both", "to_host", "to_device"])

@@ -31,6 +31,7 @@ class Bench:
         self.context = context
         self.executor = WaitSetExecutor(context=context)
         self.nodes: list[Node] = []
+        self._clients: dict[str, Untyped] = {}
         self.peer = Node("peer", context=context, start_parameter_services=False)
         self.add(self.peer)
 
@@ -71,6 +72,16 @@ class Bench:
         if listeners:
             self.until(lambda: publisher.get_subscription_count() >= listeners, f"{stream.topic} is heard")
         return publisher
+
+    def ask(self, service: Untyped, name: str, **request: object) -> Untyped:
+        """The answer of a service, asked as another process does."""
+        if name not in self._clients:
+            self._clients[name] = self.peer.create_client(service, name)
+        client = self._clients[name]
+        self.until(client.service_is_ready, f"{name} is there")
+        future = client.call_async(service.Request(**request))
+        self.until(future.done, f"{name} answers")
+        return future.result()
 
     def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Turn the nodes until something is true."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +37,8 @@ TRANSITIONS = sorted({getattr(Transition, name) for name in dir(Transition) if n
 EVENTS = [*TRANSITIONS, 99, 255]
 
 
-@pytest.fixture
-def call(bench: Bench) -> Iterator[Callable[..., Untyped]]:
-    """Ask a service of a node, as another process does."""
-    clients: dict[tuple[Any, str], Untyped] = {}
-
-    def call(service: Untyped, node: ManagedNode[Any], name: str, **request: object) -> Untyped:
-        path = f"{node.get_fully_qualified_name()}/{name}"
-        client = clients.get((service, path)) or bench.peer.create_client(service, path)
-        clients[service, path] = client
-        bench.until(client.service_is_ready)
-        future = client.call_async(service.Request(**request))
-        bench.until(future.done)
-        return future.result()
-
-    yield call
-    for client in clients.values():
-        bench.peer.destroy_client(client)
+def ask(bench: Bench, service: Untyped, node: ManagedNode[Any], name: str, **request: object) -> Untyped:
+    return bench.ask(service, f"{node.get_fully_qualified_name()}/{name}", **request)
 
 
 def bring(node: ManagedNode[Any], state: int) -> None:
@@ -78,9 +62,7 @@ def another(bench: Bench, node: ManagedNode[Any], kind: str) -> ManagedNode[Any]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_state_takes_its_own_transitions_and_refuses_all_others(
-    bench: Bench, call: Callable[..., Untyped], kind: str
-) -> None:
+def test_every_state_takes_its_own_transitions_and_refuses_all_others(bench: Bench, kind: str) -> None:
     assert len(EVENTS) > 12
     node, taken = make(bench, kind), set()
     for state in TO:
@@ -90,8 +72,8 @@ def test_every_state_takes_its_own_transitions_and_refuses_all_others(
             if state_of(node) != "finalized":
                 take_down(node)
                 bring(node, state)
-            success = call(ChangeState, node, "change_state", transition=Transition(id=event)).success
-            end = call(GetState, node, "get_state").current_state.id
+            success = ask(bench, ChangeState, node, "change_state", transition=Transition(id=event)).success
+            end = ask(bench, GetState, node, "get_state").current_state.id
             assert (success, end) == ((state, event) in ALLOWED, ALLOWED.get((state, event), state)), (state, event)
             assert node.active == (end == ACTIVE)
             assert node.configured == (end in (INACTIVE, ACTIVE))
@@ -100,38 +82,37 @@ def test_every_state_takes_its_own_transitions_and_refuses_all_others(
 
 
 @pytest.mark.parametrize(("label", "end"), [("configure", INACTIVE), ("shutdown", FINALIZED), ("dance", UNCONFIGURED)])
-def test_a_transition_may_be_asked_for_by_its_label(
-    bench: Bench, call: Callable[..., Untyped], label: str, end: int
-) -> None:
+def test_a_transition_may_be_asked_for_by_its_label(bench: Bench, label: str, end: int) -> None:
     node = make(bench, "market_planner")
-    assert call(ChangeState, node, "change_state", transition=Transition(label=label)).success == (label != "dance")
-    assert call(GetState, node, "get_state").current_state.id == end
+    answer = ask(bench, ChangeState, node, "change_state", transition=Transition(label=label))
+    assert answer.success == (label != "dance")
+    assert ask(bench, GetState, node, "get_state").current_state.id == end
 
 
-def test_states_and_transitions_are_there_to_be_listed(bench: Bench, call: Callable[..., Untyped]) -> None:
+def test_states_and_transitions_are_there_to_be_listed(bench: Bench) -> None:
     node = make(bench, "station_monitor")
-    states = call(GetAvailableStates, node, "get_available_states").available_states
+    states = ask(bench, GetAvailableStates, node, "get_available_states").available_states
     assert {"unconfigured", "inactive", "active", "finalized"} <= {state.label for state in states}
-    graph = call(GetAvailableTransitions, node, "get_transition_graph").available_transitions
+    graph = ask(bench, GetAvailableTransitions, node, "get_transition_graph").available_transitions
     assert {(t.start_state.id, t.transition.id) for t in graph} >= set(ALLOWED)
-    now = call(GetAvailableTransitions, node, "get_available_transitions").available_transitions
+    now = ask(bench, GetAvailableTransitions, node, "get_available_transitions").available_transitions
     assert {t.transition.label for t in now} == {"configure", "shutdown"}
 
 
 # modules and their droop
 
 
-def test_droop_is_not_activated_before_its_module(bench: Bench, call: Callable[..., Untyped]) -> None:
+def test_droop_is_not_activated_before_its_module(bench: Bench) -> None:
     droop = make(bench, "droop")
     module = LOCAL_MODULES[1]
     assert module.trigger_deactivate() is SUCCESS
     bring(droop, INACTIVE)
     activate = Transition(id=Transition.TRANSITION_ACTIVATE)
-    assert not call(ChangeState, droop, "change_state", transition=activate).success
+    assert not ask(bench, ChangeState, droop, "change_state", transition=activate).success
     assert str(droop.failure) == "module 1 is not active: activate it first"
     assert state_of(droop) == "inactive"
-    assert call(ChangeState, module, "change_state", transition=activate).success
-    assert call(ChangeState, droop, "change_state", transition=activate).success
+    assert ask(bench, ChangeState, module, "change_state", transition=activate).success
+    assert ask(bench, ChangeState, droop, "change_state", transition=activate).success
 
 
 @pytest.mark.parametrize("state", [INACTIVE, UNCONFIGURED, FINALIZED])

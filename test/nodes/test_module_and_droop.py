@@ -388,6 +388,25 @@ def test_the_commissioning_cap_holds(bench: Bench) -> None:
     assert rig.module.control.gate_clips == 0
 
 
+def test_the_cap_may_be_set_while_power_flows(rig: Rig) -> None:
+    rig.base_kw = 1.5
+    rig.reach(1.5)
+    assert rig.module.set_parameters([Parameter("max_kw", value=0.4)])[0].successful
+    rig.reach(0.4)
+    assert rig.module.p.max_kw == 0.4
+    assert rig.module.control.forced_steps == 0
+    assert rig.module.set_parameters([Parameter("max_kw", value=3.3)])[0].successful
+    rig.reach(1.5)
+
+
+def test_a_refused_arming_takes_nothing_else_along(rig: Rig) -> None:
+    rig.e_stop_out.publish(Bool(data=True))
+    rig.until(lambda: rig.mode is Mode.SAFE)
+    result = rig.module.set_parameters_atomically([Parameter("max_kw", value=0.4), Parameter("armed", value=True)])
+    assert (result.successful, result.reason) == (False, "e-stop is in force, allowed after its release")
+    assert (rig.module.p.max_kw, rig.module.control.max_kw, rig.module.p.armed) == (3.3, 3.3, False)
+
+
 # state over a restart
 
 

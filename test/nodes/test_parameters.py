@@ -5,9 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
-from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.context import Context
-from rclpy.parameter import Parameter
 
 from v2g_nodes.bringup import process_plan
 from v2g_nodes.bringup_inputs import Overrides
@@ -132,36 +130,6 @@ def test_all_nodes_of_a_module_hold_alike(bench: Bench) -> None:
     station = {"module_ids": [1], "ratings_kw": [3.3], "setpoint_valid_s": 6.0}
     optimizer = bench.start(KINDS["optimizer"], "optimizer", "/ek3_01", **station, **fast)
     assert optimizer._valid_s == 30.0
-
-
-def set_parameter(bench: Bench, name: str, value: object) -> Any:  # noqa: ANN401
-    client = bench.peer.create_client(SetParameters, "/example/set_parameters")
-    bench.until(client.service_is_ready)
-    future = client.call_async(SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
-    bench.until(future.done)
-    return future.result().results[0]
-
-
-def test_only_settable_parameters_may_be_set_and_only_to_their_type(bench: Bench) -> None:
-    node = bench.make(ExampleNode, "example")
-    assert set_parameter(bench, "armed", True).successful
-    assert node.get_parameter("armed").value is True
-    for name, value in (("armed", "yes"), ("power_kw", 2.0), ("count", 1)):
-        assert not set_parameter(bench, name, value).successful
-    assert node.get_parameter("power_kw").value == 1.5
-
-
-def test_descriptions_tell_unit_and_range(bench: Bench) -> None:
-    bench.make(ExampleNode, "example")
-    client = bench.peer.create_client(DescribeParameters, "/example/describe_parameters")
-    bench.until(client.service_is_ready)
-    future = client.call_async(DescribeParameters.Request(names=["power_kw", "count", "armed"]))
-    bench.until(future.done)
-    power, count, armed = future.result().descriptors
-    assert power.description == "power [kW]"
-    assert (power.floating_point_range[0].from_value, power.floating_point_range[0].to_value) == (0.0, 3.3)
-    assert (count.integer_range[0].from_value, count.integer_range[0].to_value) == (1, 64)
-    assert (power.read_only, armed.read_only) == (True, False)
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0])

@@ -105,7 +105,7 @@ class ModuleControl:
         `limits` are what the hardware can bear. `due_kw` is what the vehicle's departure asks for: power must come
         down to it, but within the ramp, so it is no limit of the gate.
         """
-        rating, cap = self._rating, max(self.max_kw, abs(self.setpoint_kw))  # no step: what flows is ramped down
+        rating, cap = self._rating, max(self.max_kw, abs(self.setpoint_kw))  # see begin_tick
         due = seen.vehicle.plugged and seen.vehicle.energy_due_kwh > 0.0
         hard = hard_limits(
             rating, seen.soc, seen.temperature_c, replace(seen.vehicle, energy_due_kwh=0.0) if due else seen.vehicle,
@@ -132,6 +132,17 @@ class ModuleControl:
         )
         self._reset = False
 
+    def begin_tick(self, dt_s: float) -> None:
+        """Before a request: a cap that was set below the power that flows comes into force within the ramp.
+
+        Args:
+            dt_s: law time that the tick stands for [s].
+        """
+        over_kw = abs(self.setpoint_kw) - self.max_kw
+        if over_kw > 0.0:
+            cap = self.max_kw + max(over_kw - self._rating.ramp_kw_per_s * dt_s, 0.0)
+            self.limits = Box(max(self.limits.low_kw, -cap), min(self.limits.high_kw, cap))
+
     def apply(self, requested_kw: float, dt_s: float) -> GateResult:
         """The last gate: what may be sent now.
 
@@ -139,7 +150,7 @@ class ModuleControl:
             requested_kw: what droop asks for [kW].
             dt_s: since the last call [s].
         """
-        wanted_kw = min(max(requested_kw, -self.max_kw), self.max_kw) if self.energised else 0.0
+        wanted_kw = requested_kw if self.energised else 0.0
         result = gate(wanted_kw, self.setpoint_kw, self.limits, self._rating.ramp_kw_per_s, dt_s)
         self.requested_kw, self.setpoint_kw = requested_kw, result.setpoint_kw
         self.gate_clips += result.clipped and self.energised

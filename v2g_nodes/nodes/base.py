@@ -111,7 +111,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> SetParametersResult:
         """As rclpy's: all or none. Both services end here. A refusal says in one line what was found and is allowed."""
-        found, reason = changes(self.p, parameter_list)
+        found, reason = changes(self, self.p, parameter_list)
         try:
             reason = reason or (self.apply(found) if found else "")
         except Exception as error:  # noqa: BLE001 - whoever sets a parameter must not end control

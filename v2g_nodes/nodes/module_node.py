@@ -174,6 +174,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             self._exchange(None, pause_s)
         if self._seen.timed_out:  # the hardware has gone on towards zero by itself
             control.resume(self._seen.reference_kw)
+        control.begin_tick(dt_s)
         result = control.apply(request(control, now_s, dt_s), dt_s)
         self._exchange(result.setpoint_kw, dt_s)
         return result.setpoint_kw

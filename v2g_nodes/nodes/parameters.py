@@ -93,10 +93,11 @@ def declare(node: Node, kind: type[Values]) -> Values:
     return kind(**{f.name: _declare_one(node, f) for f in fields})
 
 
-def changes(values: object, parameters: Sequence[Parameter]) -> tuple[dict[str, Any], str]:
+def changes(node: Node, values: object, parameters: Sequence[Parameter]) -> tuple[dict[str, Any], str]:
     """What setting parameters of a running node would change.
 
     Args:
+        node: the node.
         values: dataclass of `parameter` fields with the values of now.
         parameters: to be set.
 
@@ -107,12 +108,13 @@ def changes(values: object, parameters: Sequence[Parameter]) -> tuple[dict[str, 
     fields = {field.name: field for field in dataclasses.fields(values)}  # type: ignore[arg-type]
     found: dict[str, Any] = {}
     for item in parameters:
-        field, now = fields.get(item.name), getattr(values, item.name, None)
+        field = fields.get(item.name)
         if field is None and item.name not in _BUILTIN:
             return {}, f"{item.name} is no parameter of this node, known are {', '.join(sorted(fields))}"
+        now = node.get_parameter(item.name).value if field is None else getattr(values, item.name)
         value = tuple(item.value) if isinstance(now, tuple) and isinstance(item.value, Sequence) else item.value
         if field is None or not field.metadata["settable"]:
-            if field is not None and _is_same(value, now):
+            if _is_same(value, now):
                 continue
             return {}, f"{item.name} is read once, at the start: change it in the station file and start again"
         problem = check(field, item.value)
