@@ -204,14 +204,14 @@ def test_a_cap_that_is_lowered_comes_into_force_within_the_ramp(sign: float) -> 
     control, path = ready(), []
     drive(control, sign * 2.0, 2.1)
     control.max_kw = 0.5
-    control.observe(replace(CALM, power_kw=sign * 2.0), signal_valid=True)
+    control.observe(CALM._replace(power_kw=sign * 2.0), signal_valid=True)
     for dt_s in [0.005, 0.001, 0.009] * 110:
         control.begin_tick(dt_s)
         before_kw, limits = control.setpoint_kw, control.limits
         path.append(control.apply(sign * 2.0, dt_s).setpoint_kw)
         assert abs(path[-1] - before_kw) <= RATING.ramp_kw_per_s * dt_s + 1e-9
         assert limits.low_kw - 1e-9 <= path[-1] <= limits.high_kw + 1e-9, "all of it is in the limits that droop sees"
-        control.observe(replace(CALM, power_kw=path[-1]), signal_valid=True)
+        control.observe(CALM._replace(power_kw=path[-1]), signal_valid=True)
     assert path[-1] == sign * 0.5
     assert control.forced_steps == 0
     assert control.limits == Box(-0.5, 0.5)
