@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.grid_code.response import FrequencyResponse
-from v2g_nodes.core.grid_code.service import Service
+from v2g_nodes.core.grid_code.service import Service, Status
 from v2g_nodes.core.grid_code.settings import GridCode
 from v2g_nodes.core.types import Box
 
@@ -51,9 +51,13 @@ class GridCodeDroop:
         return self.service.update(deviation_hz, voltage_pu, dt_s)
 
     def start(self, power_kw: float, frequency_hz: float | None) -> None:
-        """Continue from this power without a bump [kW]; an answer to the frequency begins anew."""
-        self._response.reset()
-        self._power.reset(power_kw)
+        """Continue from this power without a bump [kW].
+
+        What flows is the settled answer to the frequency and, for the rest, base power; after a trip nothing flows and
+        the answer begins anew.
+        """
+        self._response.reset(None if self.service.status is Status.ENTERING else frequency_hz)
+        self._power.reset(power_kw - self._response.output_kw)
 
     def update(self, base_kw: float, frequency_hz: float | None, limits: Box, applied_kw: float, dt_s: float) -> float:
         """One tick: the power to ask for [kW]; see Droop.update."""

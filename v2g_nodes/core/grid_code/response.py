@@ -43,10 +43,16 @@ class FrequencyResponse:
         self._side = 0  # of the deadband: 1 above, -1 below
         self._left_kw = 0.0  # of an earlier answer when the frequency left the deadband
 
-    def reset(self) -> None:
-        """No answer yet."""
-        self._lag.reset(0.0)
-        self._side, self._left_kw = 0, 0.0
+    @property
+    def output_kw(self) -> float:
+        """The latest answer [kW]."""
+        return self._lag.output
+
+    def reset(self, frequency_hz: float | None) -> None:
+        """Settled at this frequency [Hz]; None = no answer yet."""
+        self._side, answer_kw = self._beyond(frequency_hz)
+        self._lag.reset(answer_kw)
+        self._left_kw = 0.0
 
     def update(self, base_kw: float, frequency_hz: float | None, limits: Box, dt_s: float) -> float:
         """Answer after dt [kW].
