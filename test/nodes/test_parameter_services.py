@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter as Message
 from rcl_interfaces.msg import ParameterEvent, ParameterValue
 from rcl_interfaces.srv import (
@@ -19,6 +23,7 @@ from rcl_interfaces.srv import (
 )
 from rclpy.parameter import Parameter
 
+from v2g_nodes.audit import verify
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.host import KINDS
 from v2g_nodes.nodes.parameters import RunParameters, parameter
@@ -163,3 +168,33 @@ def test_a_dump_of_a_node_can_be_loaded_again(bench: Bench, kind: str) -> None:
     results = bench.ask(SetParameters, f"{path}/set_parameters", parameters=dump).results
     assert [result.reason for result in results if not result.successful] == []
     assert repr(node.p) == repr(before)
+
+
+def test_changes_and_transitions_go_to_the_audit_log_refused_or_not(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    node = bench.make(ExampleNode, "example", audit_file=str(file))
+    put(bench, count=9, power_kw=9.9, rating_kw=3.3)
+    for number in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CONFIGURE, 99):
+        bench.ask(ChangeState, "/example/change_state", transition=Transition(id=number))
+    assert node.audit.flush(30.0)
+    assert verify(file) == []
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {line["who"] for line in lines} == {"/example"}
+    assert [(line["action"], line["details"]) for line in lines] == [
+        ("parameter", {"name": "count", "value": 9, "before": 3, "refused": ""}),
+        ("parameter", {"name": "power_kw", "value": 9.9, "before": 1.5,
+                       "refused": "power_kw is 9.9, allowed 0.0 to 3.3 kW"}),
+        ("transition", {"name": "configure", "before": "unconfigured", "state": "inactive", "refused": ""}),
+        ("transition", {"name": "configure", "before": "inactive", "state": "inactive",
+                        "refused": "not from state inactive"}),
+        ("transition", {"name": "transition 99", "before": "inactive", "state": "inactive",
+                        "refused": "not from state inactive"}),
+    ]  # fmt: skip
+
+
+def test_a_node_whose_audit_log_cannot_be_written_goes_on(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    node = bench.make(ExampleNode, "example", audit_file=str(tmp_path / "file" / "audit.jsonl"))
+    assert put(bench, count=9) == [""]
+    assert node.audit.flush(30.0)
+    assert node.p.count == 9

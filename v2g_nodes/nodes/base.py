@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from rcl_interfaces.msg import SetParametersResult
@@ -18,13 +19,16 @@ from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
+from v2g_nodes.audit import AuditLog
 from v2g_nodes.core.errors import InputError, V2gError
+from v2g_nodes.nodes import events
 from v2g_nodes.nodes.parameters import RunParameters, changes, declare
-from v2g_nodes.nodes.requests import guard_services
+from v2g_nodes.nodes.requests import guard_services, state_of
 from v2g_nodes.nodes.streams import Stream
 
 P = TypeVar("P", bound=RunParameters)
 Entity: TypeAlias = Publisher | Subscription | Timer
+AUDIT_S = 1.0  # s, at the end, for what the audit log has still to write
 NS_PER_S = 1_000_000_000
 
 
@@ -58,6 +62,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         )
         self.active = False
         self.configured = False
+        self.audit = AuditLog(None)
         self.failure: Exception | None = None  # why the last transition failed
         self._simulated_time = False  # found out once: laws ask at every tick, and rclpy takes its time
         self._made_to_configure: list[Entity] = []
@@ -74,11 +79,13 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except InputError:
             self.destroy_node()
             raise
-        guard_services(self)
+        self.audit = AuditLog(Path(self.p.audit_file) if self.p.audit_file else None, self._tell_audit_error)
+        guard_services(self, self._note_transition)
 
     def destroy_node(self) -> None:
         """As rclpy's, after an orderly end, and without the state machine, which would keep it in the graph."""
         self._end()
+        self.audit.flush(AUDIT_S)
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
 
@@ -117,6 +124,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
         except Exception as error:  # noqa: BLE001 - whoever sets a parameter must not end control
             self.get_logger().error(traceback.format_exc())
             reason = f"{type(error).__name__}: {error}"
+        for name, value in ({item.name: item.value for item in parameter_list} if reason else found).items():
+            self.audit.append("parameter", self.get_fully_qualified_name(), name=name, value=value,
+                              before=getattr(self.p, name, None), refused=reason)  # fmt: skip
         if reason:
             self.get_logger().warning(f"parameter not set: {reason}")
             return SetParametersResult(successful=False, reason=reason)
@@ -154,6 +164,20 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def law_s(self) -> float:
         """Clock of laws [s]: ROS time where it is simulated, else the steady one, which never steps."""
         return self._ros_s() if self._simulated_time else time.monotonic()
+
+    def _note_transition(self, asked: str, before: str, success: bool) -> None:
+        """A transition was asked for from outside: log, audit log, and whoever supervises."""
+        name, state = self.get_fully_qualified_name(), state_of(self)
+        refused = "" if success else str(self.failure or f"not from state {before}")
+        if success:
+            self.get_logger().info(f"{asked}: {before} -> {state}")
+        else:
+            self.get_logger().warning(f"{asked} refused, state is {state}: {refused}")
+        self.audit.append("transition", name, name=asked, before=before, state=state, refused=refused)
+        events.emit("state", node=name, state=state)
+
+    def _tell_audit_error(self, text: str) -> None:
+        self.get_logger().error(text, throttle_duration_sec=5.0)
 
     def _ros_s(self) -> float:
         return self.get_clock().now().nanoseconds / NS_PER_S
