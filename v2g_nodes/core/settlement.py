@@ -17,6 +17,8 @@ class SessionFigures:
         charged_kwh: drawn from the grid [kWh].
         cost_eur: paid for what was drawn less earned by what was fed [EUR].
         unpriced_kwh: energy of both directions for which no price was known; it is not in the cost [kWh].
+        discharged_counter_kwh: what the meter showed last [kWh]; a gap between two lines of a module shows in these.
+        charged_counter_kwh: likewise [kWh].
     """
 
     module_id: int
@@ -25,6 +27,8 @@ class SessionFigures:
     charged_kwh: float = 0.0
     cost_eur: float = 0.0
     unpriced_kwh: float = 0.0
+    discharged_counter_kwh: float = 0.0
+    charged_counter_kwh: float = 0.0
 
 
 class Settlement:
@@ -54,6 +58,7 @@ class Settlement:
         if fed_kwh == drawn_kwh == 0.0:
             return
         figures = self._open.setdefault((module_id, session_id), SessionFigures(module_id, session_id))
+        figures.discharged_counter_kwh, figures.charged_counter_kwh = discharged_kwh, charged_kwh
         figures.discharged_kwh += fed_kwh
         figures.charged_kwh += drawn_kwh
         if math.isfinite(price_eur_per_kwh):

@@ -14,6 +14,7 @@ from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import Diagnostics, Status, module_name
 
 RATE_SHARE = 0.995  # of the rate asked for, below it somebody should look (199 Hz of 200)
+LATE_PERIODS = 1.0  # a p99 of so many tick periods is worth a word
 SILENT_S = 2.5  # s, wall: ticks are recorded once a second
 
 
@@ -72,7 +73,7 @@ class DroopDiagnostics:
             status.error("no tick yet" if math.isinf(self._recorded_s) else "does not tick")
         elif self._rate_hz < RATE_SHARE * self._p.rate_hz:
             status.warn(f"{self._rate_hz:.1f} Hz of {self._p.rate_hz:g} Hz, {self._missed} ticks missed")
-        elif self._jitter_ms > 1e3 / self._p.rate_hz:
+        elif self._jitter_ms > LATE_PERIODS * 1e3 / self._p.rate_hz:
             status.warn(f"ticks come up to {self._jitter_ms:.1f} ms late (p99)")
         if math.isinf(signal_age_s):
             status.warn("no grid signal yet")

@@ -11,7 +11,9 @@ from v2g_nodes.core.freshness import Freshness
 from v2g_nodes.msg import GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.diagnostics import Diagnostics, Status
 from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.source_diagnostics import signal_status
 from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED, RecordingParameters, Recordings, RunClock
 
 WALL_PERIOD_MIN_S = 0.1  # s, above real speed only the newest signal counts: at most ten epochs per wall second
@@ -53,6 +55,9 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         self._sequence = 0
         self._signal_sequence = -1
         self._signal_pu = 0.0
+        self._sent: GridSignal | None = None
+        self._sent_s = -math.inf  # steady time
+        self._diagnostics = Diagnostics(self, self._statuses)
         self._signal_out = self.publisher(streams.GRID_SIGNAL)
 
     def activate(self) -> None:
@@ -63,6 +68,7 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
             self.listen(streams.GRID_MEASUREMENT, self._on_measurement)
         self.every(self._period_s / self.p.speed, self._send)
         self._send()
+        self._diagnostics.start()
 
     def _on_measurement(self, message: GridSignal) -> None:
         problem = convert.signal_problem(message, self.p.nominal_hz)
@@ -103,17 +109,24 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
             self._signal_sequence = signal_sequence
             self._signal_pu = self._recordings.signal_pu(time_of_day_s)
         self._sequence = (self._sequence + 1) % 2**32
-        self._signal_out.publish(
-            GridSignal(
-                stamp=convert.to_time(ros_s),
-                source_id=self.p.source_id,
-                sequence=self._sequence,
-                signal_sequence=signal_sequence,
-                time_of_day_s=time_of_day_s,
-                frequency_hz=frequency_hz,
-                voltage_v=self._voltage_v(time_of_day_s),
-                price_eur_per_kwh=self._recordings.price_eur_per_kwh(time_of_day_s),
-                signal_pu=self._signal_pu,
-                site_load_kw=self.p.site_load_kw,
-            )
-        )
+        self._sent, self._sent_s = GridSignal(
+            stamp=convert.to_time(ros_s),
+            source_id=self.p.source_id,
+            sequence=self._sequence,
+            signal_sequence=signal_sequence,
+            time_of_day_s=time_of_day_s,
+            frequency_hz=frequency_hz,
+            voltage_v=self._voltage_v(time_of_day_s),
+            price_eur_per_kwh=self._recordings.price_eur_per_kwh(time_of_day_s),
+            signal_pu=self._signal_pu,
+            site_load_kw=self.p.site_load_kw,
+        ), time.monotonic()
+        self._signal_out.publish(self._sent)
+
+    def _statuses(self) -> list[Status]:
+        now_s = time.monotonic()
+        measured_s = now_s - self._measured_ns / 1e9 if self._measured is not None else math.nan
+        return [
+            signal_status(self.get_name(), self.p, self.p.source, self._period_s / self.p.speed, self._sent,
+                          now_s - self._sent_s, measured_s)
+        ]  # fmt: skip

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from dataclasses import dataclass
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.plan import DAY_S, Plan, price_threshold_plan
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.diagnostics import Diagnostics
 from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.source_diagnostics import plan_status
 from v2g_nodes.nodes.sources import RecordingParameters, Recordings
 from v2g_nodes.sim.series import read_columns
 
@@ -43,15 +46,21 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
             InputError: unknown rule, or a file that can't be used.
         """
         self._plan = make_plan(self.p)
+        self._sent_s = math.nan  # steady time
+        self._diagnostics = Diagnostics(
+            self, lambda: [plan_status(self.p, self._plan, time.monotonic() - self._sent_s)]
+        )
         self._plan_out = self.publisher(streams.MARKET_PLAN)
 
     def activate(self) -> None:
         """Send it, and again every ten seconds."""
         self.every(REPEAT_S, self._send)
         self._send()
+        self._diagnostics.start()
 
     def _send(self) -> None:
         self._plan_out.publish(convert.plan_message(self._plan))
+        self._sent_s = time.monotonic()
 
 
 def make_plan(p: MarketPlannerParameters) -> Plan:

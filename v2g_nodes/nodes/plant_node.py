@@ -11,7 +11,9 @@ from rosgraph_msgs.msg import Clock
 from v2g_nodes.msg import Applied, GridSignal, Meter
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
+from v2g_nodes.nodes.diagnostics import Diagnostics
 from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.source_diagnostics import plant_status
 from v2g_nodes.nodes.sources import RecordingParameters, Recordings, RunClock
 from v2g_nodes.sim.grid import InverterInterface, PccMeter, SwingGrid, SwingParameters
 
@@ -59,6 +61,8 @@ class PlantNode(ManagedNode[PlantParameters]):
         self._frequency_hz = math.nan
         self._sequence = 0
         self._stepped_s = self._run.elapsed_s(time.monotonic())
+        self._told: Meter | None = None
+        self._diagnostics = Diagnostics(self, lambda: [plant_status(p, self._told, self._silent())])
         self._meter_out = self.publisher(streams.GRID_METER)
         self._measurement_out = self.publisher(streams.GRID_MEASUREMENT) if p.publish_measurement else None
         if p.speed != 1.0:
@@ -72,6 +76,7 @@ class PlantNode(ManagedNode[PlantParameters]):
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.every(STEP_S, self._step)
         self.every(METER_S, self._send_meter)
+        self._diagnostics.start()
         if self._measurement_out is not None:
             self.every(self.p.period_s / self.p.speed, self._send_measurement)
 
@@ -81,8 +86,14 @@ class PlantNode(ManagedNode[PlantParameters]):
 
     def _station_kw(self) -> float:
         """Sum of the modules that are heard; one whose process is dead has timed out and feeds nothing."""
+        silent = self._silent()
+        return sum(power_kw for k, (_, power_kw) in self._applied.items() if k not in silent)
+
+    def _silent(self) -> list[int]:
+        """Modules that are not heard."""
         oldest_ns = time.monotonic_ns() - round(streams.APPLIED.max_age_s * 1e9)
-        return sum(power_kw for received_ns, power_kw in self._applied.values() if received_ns >= oldest_ns)
+        never = (oldest_ns - 1, 0.0)
+        return [k for k in self.p.module_ids if self._applied.get(k, never)[0] < oldest_ns]
 
     def _on_signal(self, message: GridSignal) -> None:
         self._frequency_hz = float(message.frequency_hz)
@@ -131,17 +142,16 @@ class PlantNode(ManagedNode[PlantParameters]):
         reading, power_kw = self._meter.reading, self._station_kw()
         voltage_v = self._voltage_v(self._run.time_of_day_s(now_s))
         rated_kw = min(max(power_kw, -self.p.rating_kw), self.p.rating_kw)
-        self._meter_out.publish(
-            Meter(
-                stamp=convert.to_time(self._run.ros_s(now_s)),
-                station_kw=power_kw,
-                net_kw=reading.power_kw,
-                reactive_kvar=self._inverter.reactive_kvar(voltage_v, rated_kw),
-                voltage_v=voltage_v,
-                frequency_hz=self._frequency_hz,
-                exported_kwh=reading.exported_kwh,
-                imported_kwh=reading.imported_kwh,
-                cost_eur=reading.cost_eur,
-                tripped=self._inverter.trips(voltage_v, self._frequency_hz),
-            )
+        self._told = Meter(
+            stamp=convert.to_time(self._run.ros_s(now_s)),
+            station_kw=power_kw,
+            net_kw=reading.power_kw,
+            reactive_kvar=self._inverter.reactive_kvar(voltage_v, rated_kw),
+            voltage_v=voltage_v,
+            frequency_hz=self._frequency_hz,
+            exported_kwh=reading.exported_kwh,
+            imported_kwh=reading.imported_kwh,
+            cost_eur=reading.cost_eur,
+            tripped=self._inverter.trips(voltage_v, self._frequency_hz),
         )
+        self._meter_out.publish(self._told)
