@@ -30,7 +30,7 @@ from v2g_nodes.nodes import can_words, events, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.can_diagnostics import bus_status
 from v2g_nodes.nodes.can_parameters import CanParameters
-from v2g_nodes.nodes.diagnostics import Diagnostics, Status
+from v2g_nodes.nodes.diagnostics import Diagnostics, Status, node_name
 from v2g_nodes.nodes.parameters import parameter
 
 FILTERS = ((0x20, 0xFC), (0x12, 0xFF))  # low byte of the identifier: what modules and station say, and time
@@ -225,4 +225,4 @@ class CanBridgeNode(ManagedNode[CanBridgeParameters]):
     def _statuses(self) -> list[Status]:
         lines = self._watch.lines(time.monotonic_ns())
         figures = {"bus load": watched_load(lines, self._settings), **self._figures}
-        return [bus_status("can_bridge", self._link.state, lines, figures)]
+        return [bus_status(node_name(self), self._link.state, lines, figures)]

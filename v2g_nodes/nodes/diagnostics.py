@@ -144,5 +144,10 @@ def module_name(module_id: int) -> str:
     return f"ek3_{module_id:02d}"
 
 
+def node_name(node: ManagedNode[Any]) -> str:
+    """Who a status of any other node is about: its name, with that of its host where there are several."""
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
 def _words(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from v2g_nodes.core.freshness import Freshness
 from v2g_nodes.msg import GridSignal
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.diagnostics import Diagnostics, Status
+from v2g_nodes.nodes.diagnostics import Diagnostics, Status, node_name
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.source_diagnostics import signal_status
 from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED, RecordingParameters, Recordings, RunClock
@@ -127,6 +127,6 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         now_s = time.monotonic()
         measured_s = now_s - self._measured_ns / 1e9 if self._measured is not None else math.nan
         return [
-            signal_status(self.get_name(), self.p, self.p.source, self._period_s / self.p.speed, self._sent,
+            signal_status(node_name(self), self.p, self.p.source, self._period_s / self.p.speed, self._sent,
                           now_s - self._sent_s, measured_s)
         ]  # fmt: skip

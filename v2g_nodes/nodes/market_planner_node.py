@@ -11,7 +11,7 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.plan import DAY_S, Plan, price_threshold_plan
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.diagnostics import Diagnostics
+from v2g_nodes.nodes.diagnostics import Diagnostics, node_name
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.source_diagnostics import plan_status
 from v2g_nodes.nodes.sources import RecordingParameters, Recordings
@@ -48,7 +48,7 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
         self._plan = make_plan(self.p)
         self._sent_s = math.nan  # steady time
         self._diagnostics = Diagnostics(
-            self, lambda: [plan_status(self.p, self._plan, time.monotonic() - self._sent_s)]
+            self, lambda: [plan_status(node_name(self), self.p, self._plan, time.monotonic() - self._sent_s)]
         )
         self._plan_out = self.publisher(streams.MARKET_PLAN)
 

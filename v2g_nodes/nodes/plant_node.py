@@ -11,7 +11,7 @@ from rosgraph_msgs.msg import Clock
 from v2g_nodes.msg import Applied, GridSignal, Meter
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.diagnostics import Diagnostics
+from v2g_nodes.nodes.diagnostics import Diagnostics, node_name
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.source_diagnostics import plant_status
 from v2g_nodes.nodes.sources import RecordingParameters, Recordings, RunClock
@@ -62,7 +62,7 @@ class PlantNode(ManagedNode[PlantParameters]):
         self._sequence = 0
         self._stepped_s = self._run.elapsed_s(time.monotonic())
         self._told: Meter | None = None
-        self._diagnostics = Diagnostics(self, lambda: [plant_status(p, self._told, self._silent())])
+        self._diagnostics = Diagnostics(self, lambda: [plant_status(node_name(self), p, self._told, self._silent())])
         self._meter_out = self.publisher(streams.GRID_METER)
         self._measurement_out = self.publisher(streams.GRID_MEASUREMENT) if p.publish_measurement else None
         if p.speed != 1.0:

@@ -10,7 +10,6 @@ from v2g_nodes.core.settlement import Settlement
 from v2g_nodes.msg import ModuleStatus
 
 INTERVAL_S = 900.0  # s of law time; the interval in which electricity is settled in Europe
-WHO = "/station_monitor"
 
 
 class SettlementLog:
@@ -18,10 +17,11 @@ class SettlementLog:
 
     Args:
         audit: where to.
+        who: writes: name of the node.
     """
 
-    def __init__(self, audit: AuditLog) -> None:
-        self._audit = audit
+    def __init__(self, audit: AuditLog, who: str) -> None:
+        self._audit, self._who = audit, who
         self._settlement = Settlement()
         self._begun: tuple[float, float] | None = None  # law time and local time of day of the interval's beginning [s]
         self._time_of_day_s = math.nan
@@ -53,5 +53,9 @@ class SettlementLog:
             return
         self._begun = law_s, time_of_day_s
         for figures in self._settlement.take():
-            self._audit.append("settlement", WHO, from_time_of_day_s=begun_of_day_s, to_time_of_day_s=time_of_day_s,
-                               seconds=law_s - begun_s, **asdict(figures))
+            self._audit.append(
+                "settlement", self._who, from_time_of_day_s=begun_of_day_s, to_time_of_day_s=time_of_day_s,
+                seconds=law_s - begun_s, **asdict(figures),
+            )  # fmt: skip
+        if at_once:
+            self._audit.flush()

@@ -68,15 +68,16 @@ def signal_status(
     return status
 
 
-def plan_status(p: RecordingParameters, plan: Plan, sent_s: float) -> Status:
-    """Status `plan` of the market planner.
+def plan_status(who: str, p: RecordingParameters, plan: Plan, sent_s: float) -> Status:
+    """Status `plan` of a market planner.
 
     Args:
+        who: name of the node.
         p: of the node.
         plan: that is sent.
         sent_s: how long ago [s].
     """
-    status = Status("market_planner", "plan", f"rule {plan.rule}, version {plan.version}", {
+    status = Status(who, "plan", f"rule {plan.rule}, version {plan.version}", {
         "rule": plan.rule,
         "version": plan.version,
         "slots": len(plan.base_kw),
@@ -90,15 +91,16 @@ def plan_status(p: RecordingParameters, plan: Plan, sent_s: float) -> Status:
     return status
 
 
-def plant_status(p: RecordingParameters, meter: Meter | None, silent: Sequence[int]) -> Status:
+def plant_status(who: str, p: RecordingParameters, meter: Meter | None, silent: Sequence[int]) -> Status:
     """Status `grid` of the simulated grid.
 
     Args:
+        who: name of the node.
         p: of the node.
         meter: its last reading; None before the first.
         silent: modules that are not heard; they feed nothing.
     """
-    status = Status("plant", "grid", "simulated")
+    status = Status(who, "grid", "simulated")
     if meter is not None:
         status.values = {
             "station kW": float(meter.station_kw), "reactive kvar": float(meter.reactive_kvar),

@@ -15,7 +15,6 @@ from v2g_nodes.nodes.diagnostics import Diagnostics, Status
 from v2g_nodes.nodes.diagnostics_ear import DiagnosticsEar
 from v2g_nodes.nodes.last_words import LastWords
 
-WHO = "station"
 BALANCE_SHARE = 1e-3  # of the rating; agreed powers may miss the clipped target by so much
 DELIVERED_SHARE = 0.05  # of the rating: chosen, beyond it the station is well off what it owes
 FULL_BUS = 0.7  # chosen: above this load low priorities begin to wait (docs/decisions/0008-the-bus.md)
@@ -37,7 +36,7 @@ class StationDiagnostics:
         self, node: ManagedNode[Any], words: LastWords, ear: DiagnosticsEar, unjudged: Callable[[], str],
         owed_kw: Callable[[], float],
     ) -> None:
-        self._p, self._words, self._ear = node.p, words, ear
+        self._p, self._words, self._ear, self._who = node.p, words, ear, station_name(node)
         self._unjudged, self._owed_kw = unjudged, owed_kw
         self._modules = node.p.modules or len(node.p.module_ids)
         self._result: EpochResult | None = None
@@ -62,12 +61,12 @@ class StationDiagnostics:
     def _statuses(self) -> list[Status]:
         statuses = [self._agreement(), self._delivery(), self._all_modules()]
         loads = self._ear.figures("bus load")
-        return [*statuses, _bus(loads)] if loads else statuses
+        return [*statuses, _bus(self._who, loads)] if loads else statuses
 
     def _agreement(self) -> Status:
         p, last = self._p, self._result
         age_s = time.monotonic() - self._agreed_s
-        status = Status(WHO, "agreement", "all modules agree", {"last agreement s ago": age_s})
+        status = Status(self._who, "agreement", "all modules agree", {"last agreement s ago": age_s})
         if age_s > OVERDUE_EPOCHS * p.epoch_period_s / min(p.speed, 1.0):
             status.warn("nothing agreed yet" if last is None else f"last agreement {age_s:.0f} s ago")
         if text := self._unjudged():
@@ -96,7 +95,7 @@ class StationDiagnostics:
 
     def _delivery(self) -> Status:
         meter, measured_kw = self._meter, self._words.measured_kw()
-        status = Status(WHO, "delivery", f"{measured_kw:.2f} kW as owed", {
+        status = Status(self._who, "delivery", f"{measured_kw:.2f} kW as owed", {
             "measured kW": measured_kw,
             "owed kW": self._owed_kw(),
             "error at the end of the last epoch kW": self._delivered_error_kw,
@@ -111,7 +110,7 @@ class StationDiagnostics:
 
     def _all_modules(self) -> Status:
         rates, lateness = self._ear.figures("rate Hz"), self._ear.figures("lateness p99 ms")
-        status = Status(WHO, "modules", "all modules answer", {
+        status = Status(self._who, "modules", "all modules answer", {
             "modules": len(self._words.module_ids),
             "slowest droop Hz": min(rates.values(), default=math.nan),
             "largest droop lateness p99 ms": max(lateness.values(), default=math.nan),
@@ -124,11 +123,17 @@ class StationDiagnostics:
         return status
 
 
-def _bus(loads: dict[str, float]) -> Status:
+def station_name(node: ManagedNode[Any]) -> str:
+    """Who its statuses are about: the station, or the part of it that this node's host runs."""
+    host = str(node.get_namespace()).strip("/")
+    return f"station of {host}" if host else "station"
+
+
+def _bus(who: str, loads: dict[str, float]) -> Status:
     """All bridges hear the same frames; what modules say and hear is heard by nobody else."""
     bridges = [load for name, load in loads.items() if "can_bridge" in name]
     load = max(bridges, default=0.0) + sum(load for name, load in loads.items() if "can_bridge" not in name)
-    status = Status(WHO, "CAN bus", f"load {load:.0%}", {"load of the bus": load})
+    status = Status(who, "CAN bus", f"load {load:.0%}", {"load of the bus": load})
     if load > FULL_BUS:
         status.warn(f"load {load:.0%}, messages of low priority wait")
     return status

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from v2g_nodes.audit import AuditLog
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.run_statistics import EpochResult
 from v2g_nodes.msg import DecisionRecord, GridSignal, Meter, ModuleStatus, StationStatus
@@ -18,8 +19,9 @@ from v2g_nodes.nodes.graph_check import GraphCheck
 from v2g_nodes.nodes.last_words import LastWords
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.nodes.run_record import RunRecord
+from v2g_nodes.nodes.settlement_log import SettlementLog
 from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED
-from v2g_nodes.nodes.station_diagnostics import WHO, StationDiagnostics
+from v2g_nodes.nodes.station_diagnostics import StationDiagnostics, station_name
 
 DROOP_FIGURES = (
     "signal_to_setpoint_ms_median", "signal_to_setpoint_ms_p99",
@@ -60,12 +62,17 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._law = Droop(p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6)
         self._signal: GridSignal | None = None
         self._words = LastWords(p.module_ids)
-        self._ear = DiagnosticsEar(but=WHO)
+        self._ear = DiagnosticsEar(but=station_name(self))
         self._diagnostics = StationDiagnostics(
             self, self._words, self._ear, lambda: self._record.unjudged, self._owed_kw
         )
         self._started_ns = 0
         self._settled: EpochResult | None = None
+        audit = AuditLog(
+            Path(p.audit_file) if p.audit_file else None,
+            lambda text: self.get_logger().error(text, throttle_duration_sec=5.0),
+        )
+        self._settlement = SettlementLog(audit, self.get_fully_qualified_name())
         self._published_ns = 0
         self._status_out = self.publisher(streams.STATION_STATUS)
 
@@ -83,6 +90,10 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self.every(SAMPLE_S, self._sample)
         self._diagnostics.start()
         GraphCheck(self, self.p.links, self.p.module_ids)
+
+    def deactivate(self) -> None:
+        """Write down what has not been settled yet."""
+        self._settle(at_once=True)
 
     def report(self) -> None:
         """Write the samples, tell the summary; without the file where it can't be written."""
@@ -103,6 +114,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         self._words.hear_status(message)
         if self._started_ns:
             self._record.add_status(message)
+        self._settlement.see(message, self._signal.price_eur_per_kwh if self._signal else math.nan)
 
     def _on_meter(self, message: Meter) -> None:
         self._record.add_meter(message)
@@ -194,7 +206,12 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             "measured_kw": self._words.measured_kw(),
         }
 
+    def _settle(self, at_once: bool = False) -> None:
+        time_of_day_s = self._signal.time_of_day_s if self._signal else math.nan
+        self._settlement.settle(self.law_s(), time_of_day_s, at_once)
+
     def _sample(self) -> None:
+        self._settle()
         if self._started_ns:
             self._record.add_sample(self._station_values(), {k: self._words.values(k) for k in self.p.module_ids})
 
