@@ -5,28 +5,21 @@
 Bring the bus up first (`v2g doctor --station FILE` prints the lines); `dry_run:=true` listens only.
 """
 
-import os
-import time
-
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch_ros.actions import Node
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import ThisLaunchFileDir
 
-from v2g_nodes.bringup_launch import RIG_ARGUMENTS, launch_node, node_environment, rig_plan_from_text
+from v2g_nodes.bringup_launch import RIG_ARGUMENTS, check_rig
 
 
-def processes(context: LaunchContext) -> list[SetEnvironmentVariable | Node]:
-    """One action per process of the plan."""
-    plan = rig_plan_from_text(context.launch_configurations)
-    started = time.time()
-    environment = node_environment(plan.station, os.environ)
-    return [
-        *(SetEnvironmentVariable(name, value) for name, value in environment.items()),
-        *(Node(**launch_node(process, started)) for process in plan.processes),
-    ]
+def check(context: LaunchContext) -> None:
+    """A rig runs hardware only."""
+    check_rig(context.launch_configurations)
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments and processes."""
+    """Arguments, what a rig asks of them, and the station's file, which reads them."""
     declared = [DeclareLaunchArgument(a.name, default_value=a.default, description=a.text) for a in RIG_ARGUMENTS]
-    return LaunchDescription([*declared, OpaqueFunction(function=processes)])
+    station = PythonLaunchDescriptionSource([ThisLaunchFileDir(), "/station.launch.py"])
+    return LaunchDescription([*declared, OpaqueFunction(function=check), IncludeLaunchDescription(station)])

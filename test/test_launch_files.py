@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import math
 import runpy
@@ -24,10 +23,11 @@ from v2g_nodes.bringup_launch import (
     ARGUMENTS,
     MODULE_ARGUMENTS,
     RIG_ARGUMENTS,
-    module_plan_from_text,
+    check_module,
+    check_rig,
+    launch_processes,
     node_environment,
     plan_from_text,
-    rig_plan_from_text,
 )
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import default_station
@@ -40,7 +40,9 @@ version: 1
 can: {interface: socketcan, channel: can0}
 modules: [{id: 1, backend: can, host: left}, {id: 2, backend: can, host: right}]
 """
-ALLOWED_IMPORTS = {"os", "time", "launch", "launch.actions", "launch_ros.actions", "v2g_nodes.bringup_launch"}
+ALLOWED_IMPORTS = {"os", "time", "launch", "launch.actions", "launch.events.process",
+                   "launch.launch_description_sources", "launch.substitutions", "launch_ros.actions",
+                   "v2g_nodes.bringup_launch"}
 
 
 class Action:
@@ -61,27 +63,49 @@ def stand_in(name: str, *classes: str) -> types.ModuleType:
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (
         stand_in("launch", "LaunchContext", "LaunchDescription"),
-        stand_in("launch.actions", "DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable"),
+        stand_in("launch.actions", "DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction",
+                 "SetEnvironmentVariable", "Shutdown"),
+        stand_in("launch.events"),
+        stand_in("launch.events.process", "ProcessExited"),
+        stand_in("launch.launch_description_sources", "PythonLaunchDescriptionSource"),
+        stand_in("launch.substitutions", "ThisLaunchFileDir"),
         stand_in("launch_ros"),
         stand_in("launch_ros.actions", "Node"),
     ):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def describe(name: str) -> tuple[list[Any], Any]:
-    """Declared arguments and the function that makes the processes."""
-    description = runpy.run_path(str(FILES[name]))["generate_launch_description"]()
-    *declared, function = description.positional[0]
-    return declared, function.named["function"]
+def describe(name: str) -> list[Any]:
+    """Actions of a launch file."""
+    actions: list[Any] = runpy.run_path(str(FILES[name]))["generate_launch_description"]().positional[0]
+    return actions
+
+
+def kind_of(action: Any) -> str:  # noqa: ANN401 - as any class of launch
+    return type(action).__name__
+
+
+def carry_out(name: str, configurations: dict[str, str]) -> list[Any]:
+    """What a launch file makes of its arguments, as launch goes through it."""
+    made: list[Any] = []
+    for action in describe(name):
+        if kind_of(action) == "DeclareLaunchArgument":
+            configurations.setdefault(action.positional[0], action.named["default_value"])
+        elif kind_of(action) == "OpaqueFunction":
+            made += action.named["function"](types.SimpleNamespace(launch_configurations=configurations)) or ()
+        else:
+            (source,) = action.positional
+            folder, file = source.positional[0]
+            assert kind_of(folder) == "ThisLaunchFileDir"
+            made += carry_out(file.removeprefix("/").removesuffix(".launch.py"), configurations)
+    return made
 
 
 def make(name: str, **values: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Environment and nodes for launch arguments."""
-    declared, function = describe(name)
-    configurations = {a.positional[0]: a.named["default_value"] for a in declared} | values
-    actions = function(types.SimpleNamespace(launch_configurations=configurations))
-    environment = dict(a.positional for a in actions if type(a).__name__ == "SetEnvironmentVariable")
-    return environment, [a.named for a in actions if type(a).__name__ == "Node"]
+    actions = carry_out(name, values)
+    environment = dict(a.positional for a in actions if kind_of(a) == "SetEnvironmentVariable")
+    return environment, [a.named for a in actions if kind_of(a) == "Node"]
 
 
 def role(node: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,7 +159,7 @@ def test_one_module_can_run_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments"), [("station", ARGUMENTS), ("module", MODULE_ARGUMENTS), ("rig", RIG_ARGUMENTS)])
 def test_every_argument_is_declared_with_a_text(name: str, arguments: tuple[Any, ...]) -> None:
-    declared, _ = describe(name)
+    declared = [action for action in describe(name) if kind_of(action) == "DeclareLaunchArgument"]
     assert [a.positional[0] for a in declared] == [a.name for a in arguments]
     for argument in declared:
         assert argument.named["description"]
@@ -182,7 +206,7 @@ def test_a_rig_refuses_what_is_none(
 ) -> None:
     rig_file.write_text(RIG.replace(*change))
     with pytest.raises(InputError, match=message):
-        rig_plan_from_text({"station": str(rig_file), **values})
+        check_rig({"station": str(rig_file), **values})
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -222,12 +246,12 @@ def test_a_bad_argument_is_named(values: dict[str, str], message: str) -> None:
     [("9", "module 9, allowed 1, 2"), ("", "module '', allowed is a whole number"), ("two", "module 'two', allowed")])
 def test_a_module_that_is_not_there_is_named(number: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        module_plan_from_text({"module": number, "modules": "2"})
+        check_module({"module": number, "modules": "2"})
 
 
 def test_a_module_of_a_can_station_does_not_run_without_its_hosts_bridge(rig_file: Path) -> None:
     with pytest.raises(InputError, match=r"all modules on the CAN bus, allowed is rig.launch.py host:=NAME"):
-        module_plan_from_text({"module": "1", "station": str(rig_file)})
+        check_module({"module": "1", "station": str(rig_file)})
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -253,23 +277,40 @@ def test_launch_files_only_wire(name: str) -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, (ast.If, ast.While, ast.Try, ast.For))]
 
 
+@pytest.mark.usefixtures("stand_ins")
+def test_nodes_may_be_left_to_a_manager_of_lifecycles() -> None:
+    for text, state in (("true", "active"), ("False", "unconfigured")):
+        _, made = make("station", modules="2", autostart=text)
+        assert {each["state"] for node in made for each in role(node)} == {state}
+    with pytest.raises(InputError, match="autostart 'perhaps', allowed is true or false"):
+        make("station", modules="2", autostart="perhaps")
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_process_is_started_again_unless_it_refuses_its_parameters() -> None:
+    _, made = make("station", modules="1")
+    assert all(node["respawn"] for node in made)
+    on_exit = made[0]["on_exit"]
+    assert on_exit(types.SimpleNamespace(returncode=-9, process_name="ek3_01-3"), None) is None
+    end = on_exit(types.SimpleNamespace(returncode=2, process_name="ek3_01-3"), None)
+    assert (kind_of(end), end.named["reason"]) == ("Shutdown", "ek3_01-3 refuses its parameters")
+
+
+def test_time_may_come_from_somebody_elses_clock() -> None:
+    plan = plan_from_text({"modules": "1", "use_sim_time": "true"})
+    assert all(node.parameters["use_sim_time"] for node in plan.nodes)
+    assert not any(node.parameters["use_sim_time"] for node in plan_from_text({"modules": "1"}).nodes)
+
+
+def test_a_namespace_around_it_is_refused() -> None:
+    with pytest.raises(InputError, match="namespace /site pushed around the launch file, allowed is none"):
+        launch_processes({"ros_namespace": "/site", "modules": "1"}, {}, 0.0)
+    assert launch_processes({"ros_namespace": "/", "modules": "1"}, {}, 0.0).nodes
+
+
 def test_our_folder_does_not_hide_the_launch_package(tmp_path: Path) -> None:
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "__init__.py").write_text("real = True")
     code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]; import launch; print(launch.real)"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout == "True\n"
-
-
-@pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None, reason="launch_ros is not installed")
-def test_the_real_launch_starts_the_hosts() -> None:
-    from launch import LaunchContext
-    from launch_ros.actions import Node
-
-    context = LaunchContext()
-    description = runpy.run_path(str(FILES["station"]))["generate_launch_description"]()
-    context.launch_configurations["modules"] = "2"
-    nodes = []
-    for entity in description.entities:
-        nodes += [made for made in entity.visit(context) or () if isinstance(made, Node)]
-    assert len(nodes) == len(plan_from_text({"modules": "2"}).processes)

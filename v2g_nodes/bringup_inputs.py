@@ -49,6 +49,7 @@ class Overrides:
         dry_run: no frame is sent to hardware.
         host: run only this host's part of the station; None: all of it.
         state_dir: folder in which simulated modules keep their state over a restart; empty: nowhere.
+        use_sim_time: ROS time comes from /clock although the speed is 1.
     """
 
     modules: int | None = None
@@ -68,6 +69,7 @@ class Overrides:
     dry_run: bool = False
     host: str | None = None
     state_dir: str = ""
+    use_sim_time: bool = False
 
 
 @dataclass(frozen=True)

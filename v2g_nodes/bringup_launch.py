@@ -6,7 +6,7 @@ Launch files only wire; what they need worked out is worked out here and tested 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -61,6 +61,9 @@ def truth(text: str) -> bool:
 KIND_WORDS: Mapping[Callable[[str], object], str] = {
     int: "a whole number", float: "a number", truth: "true or false"}
 
+AUTOSTART = LaunchArgument(
+    "autostart", "false = nodes stay unconfigured, for a manager of lifecycles", kind=truth, default="true")
+
 #: arguments of launch/station.launch.py
 ARGUMENTS = (
     LaunchArgument("station", "station file (see config/station.yaml); empty = the default station"),
@@ -78,45 +81,99 @@ ARGUMENTS = (
     LaunchArgument("response", "grid frequency: recorded or swing", "response"),
     LaunchArgument("max_kw", "cap on every module's power [kW], for commissioning", "max_kw", float),
     LaunchArgument("state_dir", "folder in which simulated modules keep their state over a restart", "state_dir"),
-)
-
-#: arguments of launch/module.launch.py
-MODULE_ARGUMENTS = (
-    LaunchArgument("module", "number of the module", kind=int, default=None),
-    *(argument for argument in ARGUMENTS if argument.name in ("station", "modules", "topology", "seed", "max_kw",
-                                                              "state_dir")),
+    LaunchArgument("host", "only the modules that have this host in the station file; empty = all", "host"),
+    LaunchArgument("module", "only the nodes of this module, for a machine of its own; empty = the whole station"),
+    LaunchArgument("dry_run", "true = listen only, send nothing to hardware", "dry_run", truth, "false"),
+    LaunchArgument("use_sim_time", "true = ROS time comes from /clock, as of ros2 bag play --clock; above speed 1 it "
+                   "does anyway", "use_sim_time", truth, "false"),
+    AUTOSTART,
 )  # fmt: skip
 
+
+def _some(*names: str, needed: str) -> tuple[LaunchArgument, ...]:
+    """Arguments of station.launch.py for a file that includes it; one of them has to be given there."""
+    by_name = {argument.name: argument for argument in ARGUMENTS}
+    return (replace(by_name[needed], default=None), *(by_name[name] for name in names))
+
+
+#: arguments of launch/module.launch.py
+MODULE_ARGUMENTS = _some(
+    "station", "modules", "topology", "seed", "max_kw", "state_dir", "use_sim_time", "autostart", needed="module")
 #: arguments of launch/rig.launch.py
-RIG_ARGUMENTS = (
-    LaunchArgument("station", "station file with modules on a CAN bus (see config/station_can.yaml)", default=None),
-    LaunchArgument("host", "only the modules that have this host in the station file; empty = all", "host"),
-    LaunchArgument("max_kw", "cap on every module's power [kW], for commissioning", "max_kw", float),
-    LaunchArgument("dry_run", "true = listen only, send nothing to the modules", "dry_run", truth, "false"),
-)
+RIG_ARGUMENTS = _some("host", "max_kw", "dry_run", "autostart", needed="station")
 
 
-def plan_from_text(values: Mapping[str, str], arguments: Sequence[LaunchArgument] = ARGUMENTS) -> ProcessPlan:
+@dataclass(frozen=True)
+class LaunchProcesses:
+    """What a launch file starts.
+
+    Args:
+        environment: variables to set first.
+        nodes: keyword arguments of launch_ros.actions.Node, one for each process.
+    """
+
+    environment: Mapping[str, str]
+    nodes: tuple[Mapping[str, Any], ...]
+
+
+def launch_processes(
+    values: Mapping[str, str], environment: Mapping[str, str], started_unix_s: float
+) -> LaunchProcesses:
+    """All that launch/station.launch.py starts.
+
+    Args:
+        values: launch configurations.
+        environment: of the caller.
+        started_unix_s: when the run begins.
+
+    Raises:
+        InputError: a value that can't be used.
+    """
+    if values.get("ros_namespace", "/") not in ("", "/"):
+        raise InputError(f"namespace {values['ros_namespace']} pushed around the launch file, allowed is none: names "
+                         "are those of the station file; ROS_DOMAIN_ID keeps stations apart")
+    plan = plan_from_text(values)
+    state = "active" if _value(AUTOSTART, values.get("autostart") or "true") else "unconfigured"
+    states = {node.full_name: state for node in plan.nodes}
+    return LaunchProcesses(node_environment(plan.station, environment),
+                           tuple(launch_node(process, started_unix_s, states) for process in plan.processes))
+
+
+def plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
     """The process plan for launch arguments.
 
     Args:
-        values: by name of an argument; empty text and missing names leave the default.
-        arguments: those there are.
+        values: by name of ARGUMENTS; empty text and missing names leave the default.
 
     Raises:
         InputError: a value that can't be used.
     """
     changes: dict[str, Any] = {}
-    for argument in arguments:
+    for argument in ARGUMENTS:
         text = values.get(argument.name, "")
         if argument.field and text:
             changes[argument.field] = _value(argument, text)
     overrides = replace(Overrides(), **changes)
-    return process_plan(resolve_station(values.get("station") or None, overrides), overrides)
+    plan = process_plan(resolve_station(values.get("station") or None, overrides), overrides)
+    return _of_module(plan, values["module"]) if values.get("module") else plan
 
 
-def rig_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
-    """The plan of a station of hardware, or of one host's part of it.
+def check_module(values: Mapping[str, str]) -> None:
+    """Refuse for one module alone what names none.
+
+    Args:
+        values: by name of MODULE_ARGUMENTS.
+
+    Raises:
+        InputError: no number, or a value that can't be used.
+    """
+    if not values.get("module"):
+        raise InputError("module '', allowed is a whole number")
+    plan_from_text(values)
+
+
+def check_rig(values: Mapping[str, str]) -> None:
+    """Refuse for a rig what is no station of hardware.
 
     Args:
         values: by name of RIG_ARGUMENTS.
@@ -127,34 +184,28 @@ def rig_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
     file = values.get("station", "")
     if not file:
         raise InputError("station '', allowed is a station file with modules on a CAN bus")
-    plan = plan_from_text(values, RIG_ARGUMENTS)
+    plan = plan_from_text(values)
     if plan.station.can.stand_ins:
         raise InputError(f"{file}: key can.stand_ins is true, allowed on a rig is false; ./v2g up runs stand-ins")
     simulated = [module.id for module in plan.station.modules if module.backend != "can"]
     if simulated:
         raise InputError(f"{file}: module {simulated[0]} has backend sim, allowed on a rig is can; "
                          "station.launch.py runs simulated ones")
-    return plan
 
 
-def module_plan_from_text(values: Mapping[str, str]) -> ProcessPlan:
-    """The plan with the processes of one module only, for a machine of its own.
-
-    Args:
-        values: by name of MODULE_ARGUMENTS.
-
-    Raises:
-        InputError: no such module, or a value that can't be used.
-    """
-    number = _value(MODULE_ARGUMENTS[0], values.get("module", ""))
-    plan = plan_from_text(values)
+def _of_module(plan: ProcessPlan, text: str) -> ProcessPlan:
+    """The processes of one module only."""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise InputError(f"module {text!r}, allowed is a whole number") from error
     ids = [module.id for module in plan.station.modules]
     if number not in ids:
         raise InputError(f"module {number}, allowed {', '.join(map(str, ids))}")
     if is_on_bus(plan.station):
-        raise InputError("module.launch.py with all modules on the CAN bus, allowed is rig.launch.py host:=NAME: "
+        raise InputError(f"module {number} alone with all modules on the CAN bus, allowed is rig.launch.py host:=NAME: "
                          "a host has one bridge for all of its modules")
-    space = module_namespace(int(str(number)))
+    space = module_namespace(number)
     found = []
     for process in plan.processes:
         nodes = tuple(node for node in process.nodes if node.namespace == space)
@@ -183,20 +234,17 @@ def role_nodes(
     return nodes
 
 
-def host_arguments(process: ProcessSpec, started_unix_s: float) -> list[str]:
-    """Command line of a host that has its role from the start."""
-    return [process.name, "--role", json.dumps(role_nodes(process, started_unix_s), separators=(",", ":"))]
-
-
-def launch_node(process: ProcessSpec, started_unix_s: float) -> dict[str, Any]:
+def launch_node(process: ProcessSpec, started_unix_s: float, states: Mapping[str, str]) -> dict[str, Any]:
     """What launch_ros.actions.Node has to be told to run a process of the plan, and again when it dies.
 
     Args:
         process: of the plan.
         started_unix_s: when the run began.
+        states: lifecycle states to bring nodes to, by full name.
     """
+    role = json.dumps(role_nodes(process, started_unix_s, states), separators=(",", ":"))
     return {"package": "v2g_nodes", "executable": HOST if process.is_ros else STAND_IN,
-            "arguments": host_arguments(process, started_unix_s), "exec_name": process.name,
+            "arguments": [process.name, "--role", role], "exec_name": process.name,
             "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True, "respawn_delay": 1.0}
 
 

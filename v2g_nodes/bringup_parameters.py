@@ -69,7 +69,7 @@ def droop_gain_kw_per_hz(station: Station, module: Module) -> float:
 
 def run_parameters(station: Station, overrides: Overrides, inputs: Inputs) -> Parameters:
     """What every node gets: the clock."""
-    return {"use_sim_time": overrides.speed != 1.0, "speed": float(overrides.speed),
+    return {"use_sim_time": overrides.use_sim_time or overrides.speed != 1.0, "speed": float(overrides.speed),
             "start_time_of_day_s": float(inputs.start_s), "nominal_hz": float(station.nominal_hz)}
 
 
