@@ -16,6 +16,7 @@ from v2g_nodes.bringup_inputs import Inputs, Overrides
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.derating import EK3_DERATING
 from v2g_nodes.core.droop import fall_s, module_gain_kw_per_hz
+from v2g_nodes.core.droop_settings import DroopSettings, build_law
 from v2g_nodes.core.limits import droop_headroom_kw
 from v2g_nodes.sim.time_axis import parse_clock
 from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges
@@ -65,6 +66,31 @@ def droop_gain_kw_per_hz(station: Station, module: Module) -> float:
     gain = station.droop.gain_kw_per_hz
     station_gain = total_kw / DROOP_SPAN_HZ if gain is None else gain
     return module_gain_kw_per_hz(station_gain, module_type(station, module).p_max_kw, total_kw)
+
+
+def droop_settings(station: Station, modules: Sequence[Module]) -> DroopSettings:
+    """Law of one module, or of several taken together."""
+    droop, kinds = station.droop, [module_type(station, module) for module in modules]
+    return DroopSettings(
+        gain_kw_per_hz=sum(droop_gain_kw_per_hz(station, module) for module in modules),
+        nominal_hz=float(station.nominal_hz), deadband_hz=droop.deadband_hz,
+        ramp_kw_per_s=sum(kind.ramp_kw_per_s for kind in kinds), signal_hold_s=station.timeouts.signal_hold_s,
+        law=droop.law, p_max_kw=sum(kind.p_max_kw for kind in kinds), category=droop.category, changes=droop.settings)
+
+
+def law_parameters(station: Station) -> Parameters:
+    """The law beside gain and deadband."""
+    droop = station.droop
+    return {"law": droop.law, "law_category": droop.category, "law_settings": json.dumps(dict(droop.settings))}
+
+
+def headroom_kw(station: Station, module: Module) -> float:
+    """Power that the optimizer keeps free on each side for droop [kW]."""
+    reserve_hz = station.droop.reserve_hz
+    if station.droop.law == "plain":
+        return droop_headroom_kw(droop_gain_kw_per_hz(station, module), reserve_hz)
+    law, nominal_hz = build_law(droop_settings(station, [module])), float(station.nominal_hz)
+    return max(abs(law.contribution_kw(nominal_hz + side * reserve_hz)) for side in (-1.0, 1.0))
 
 
 def run_parameters(station: Station, overrides: Overrides, inputs: Inputs) -> Parameters:
@@ -150,7 +176,8 @@ def _departure(clock: str | None, start_s: float) -> float:
 
 def droop_parameters(station: Station, module: Module) -> Parameters:
     """Answer to frequency."""
-    return {**limit_parameters(station, module),
+    return {**limit_parameters(station, module), **law_parameters(station),
+            "nominal_v": station.grid.nominal_v,
             "gain_kw_per_hz": droop_gain_kw_per_hz(station, module),
             "deadband_hz": station.droop.deadband_hz,
             "rate_hz": station.droop.rate_hz,
@@ -185,9 +212,8 @@ def optimizer_parameters(station: Station, module: Module, exchange: Parameters)
         module: whose optimizer.
         exchange: exchange_parameters of the station, made once.
     """
-    gain = droop_gain_kw_per_hz(station, module)
     return {**limit_parameters(station, module), **vars(cost_parameters(station, module)), **exchange,
-            "headroom_kw": droop_headroom_kw(gain, station.droop.reserve_hz)}
+            "headroom_kw": headroom_kw(station, module)}
 
 
 def recording_parameters(station: Station) -> Parameters:
@@ -237,6 +263,7 @@ def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> P
     return {"module_ids": [module.id for module in modules], "modules": len(station.modules),
             "rating_kw": rating_kw(station), "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,
+            **law_parameters(station), "law_p_max_kw": droop_settings(station, modules).p_max_kw,
             "epoch_period_s": station.dispatch.epoch_period_s, "deadband_hz": station.droop.deadband_hz,
             "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in modules)}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
+from v2g_nodes.core.grid_code.settings import grid_code
 from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.core.types import MODULES_MAX
 from v2g_nodes.station_file import YamlFile, key_text
@@ -94,6 +95,7 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     _check_graph(station, refuse)
     _check_bus(station, refuse)
     _check_times(station, refuse)
+    _check_droop(station, refuse)
     plan = station.plan
     if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
         refuse(("plan", "base_fraction"), f"{plan.base_fraction:g} with capacity_fraction {plan.capacity_fraction:g}, "
@@ -162,6 +164,18 @@ def station_hosts(station: Station) -> tuple[str, ...]:
 def is_on_bus(station: Station) -> bool:
     """Whether modules exchange prices and powers over the CAN bus: all of them are on it."""
     return all(module.backend == "can" for module in station.modules)
+
+
+def _check_droop(station: Station, refuse: Fail) -> None:
+    droop = station.droop
+    if droop.law == "plain":
+        if droop.settings:
+            refuse(("droop", "settings"), f"{dict(droop.settings)} with law plain, allowed is {{}}")
+        return
+    try:
+        grid_code(droop.law, droop.category, droop.settings)
+    except InputError as error:
+        refuse(("droop", "settings"), str(error))
 
 
 def _check_times(station: Station, refuse: Fail) -> None:

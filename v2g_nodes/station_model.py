@@ -16,6 +16,7 @@ Topology = Literal["ring", "line", "star", "bus", "mesh"]
 Algorithm = Literal["supply_curve", "newton", "admm", "primal_dual", "price_tracking"]
 Backend = Literal["sim", "can"]
 IslandRule = Literal["majority", "nameplate_share"]
+DroopLaw = Literal["plain", "ieee1547", "en50549"]
 Response = Literal["recorded", "swing"]
 
 CLOCK = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
@@ -36,6 +37,12 @@ class DroopSection(Section):
     deadband_hz: float = _key(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
     reserve_hz: float = _key(0.05, "deviation for which the optimizer leaves room on each side", "Hz", 0.0, 1.0)
     rate_hz: float = _key(200.0, "droop ticks per second", "Hz", 1.0, 1000.0)
+    law: DroopLaw = _key(
+        "plain", "plain = gain and deadband above; ieee1547 (IEEE 1547-2018), en50549 (EN 50549-1) = grid codes")
+    category: Literal["I", "II", "III"] = _key("III", "abnormal operating performance category of law ieee1547")
+    settings: dict[str, float | int] = _key(
+        {}, "settings of the grid code that differ from its defaults, see docs/grid_codes.md",
+        allowed="names and numbers such as {deadband_over_hz: 0.017}")
 
 
 class DispatchSection(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Rig:
     """Module 1 and its droop; signals and set-points on demand."""
 
-    def __init__(self, bench: Bench, *, optimizer_silent_s: float = 60.0, **module: object) -> None:
+    def __init__(
+        self, bench: Bench, *, optimizer_silent_s: float = 60.0, law: Mapping[str, str] | None = None, **module: object
+    ) -> None:
         self.bench = bench
         self.module = bench.start(ModuleNode, "module", SPACE, **{"armed": True, **RAMP, **module})
         self.droop = bench.start(
             DroopNode, "droop", SPACE, gain_kw_per_hz=GAIN_KW_PER_HZ, ramp_kw_per_s=self.module.p.ramp_kw_per_s,
             signal_hold_s=self.module.p.signal_hold_s, optimizer_silent_s=optimizer_silent_s,
+            **(law or {}),
         )  # fmt: skip
         self.applied: list[Applied] = bench.heard(streams.APPLIED, SPACE)
         self.status: list[ModuleStatus] = bench.heard(streams.STATUS, SPACE)
@@ -51,12 +54,14 @@ class Rig:
         self.e_stop_out = bench.sender(streams.E_STOP)
         self.sequence = 0
         self.frequency_hz: float | None = 50.0
+        self.voltage_v = math.nan
         self.base_kw = 0.0
         self._due_s = 0.0
 
     def signal(self, **fields: Any) -> None:  # noqa: ANN401
         self.sequence += 1
-        good = {"source_id": 1, "sequence": self.sequence, "frequency_hz": 50.0, "time_of_day_s": 100.0}
+        good = {"source_id": 1, "sequence": self.sequence, "frequency_hz": 50.0, "voltage_v": self.voltage_v,
+                "time_of_day_s": 100.0}
         self.signal_out.publish(GridSignal(**{**good, **fields}))
 
     def base(self, power_kw: float, valid_s: float = 60.0) -> None:
@@ -250,6 +255,22 @@ def test_of_two_sources_the_lower_number_wins_while_it_speaks(rig: Rig) -> None:
         both(49.95, 50.05)
         assert rig.droop._control._signal[0] == pytest.approx(49.95)
     rig.bench.until(lambda: both(None, 50.05) or rig.droop._control._signal[0] == pytest.approx(50.05), "2 takes over")
+
+
+def test_a_grid_code_answers_trips_on_a_voltage_and_enters_service_again(bench: Bench) -> None:
+    settings = {"slope_under": 0.02, "response_s": 0.2, "enter_delay_s": 0.0, "enter_ramp_s": 1.0}
+    rig = Rig(bench, law={"law": "ieee1547", "law_settings": json.dumps(settings)})
+    rig.base_kw = 1.0
+    rig.reach(1.0)
+    rig.frequency_hz = 49.864
+    rig.reach(1.33)  # 0.1 Hz beyond the deadband of 36 mHz, over 50 Hz * 2 %, of 3.3 kW
+    rig.voltage_v = 490.0  # 1.225 pu
+    rig.reach(0.0)
+    assert rig.module.control.energised
+    assert not rig.module.control.enabled
+    rig.voltage_v, rig.frequency_hz = 400.0, 50.0
+    rig.reach(1.0)
+    assert rig.module.control.enabled
 
 
 def test_a_silent_droop_is_noticed_and_the_module_goes_to_zero(bench: Bench) -> None:

@@ -14,13 +14,13 @@ from v2g_nodes.bringup import (
     Overrides,
     Parameter,
     ProcessPlan,
-    droop_gain_kw_per_hz,
     process_plan,
     rating_kw,
     resolve_station,
 )
 from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
 from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_parameters import droop_settings
 from v2g_nodes.cli.folders import run_folder
 from v2g_nodes.cli.live_table import StationView
 from v2g_nodes.cli.logs import Logs
@@ -29,7 +29,7 @@ from v2g_nodes.cli.stop_signals import StopSignals
 from v2g_nodes.cli.supervisor import Supervisor
 from v2g_nodes.cli.verdict import BUS_KEYS, ordered, verdict
 from v2g_nodes.cli.view import PatientConsole, View
-from v2g_nodes.core.droop import Droop
+from v2g_nodes.core.droop_settings import build_law
 from v2g_nodes.core.graph import adjacency, diameter
 from v2g_nodes.station import Station, module_type, station_edges, topology_name
 
@@ -175,9 +175,7 @@ def _tell_monitor(plan: ProcessPlan, series_file: Path) -> ProcessPlan:
 
 def _with_owed(series: dict[str, Any], station: Station) -> dict[str, Any]:
     """The series with `owed_kw`: the target as it could be met, plus what droop owes at the frequency of the moment."""
-    gain = sum(droop_gain_kw_per_hz(station, module) for module in station.modules)
-    # only its static answer is asked for, so the ramp does not matter
-    law = Droop(gain, float(station.nominal_hz), station.droop.deadband_hz, ramp_kw_per_s=1.0)
+    law = build_law(droop_settings(station, station.modules))
     pairs = zip(series.get("clipped_target_kw", ()), series.get("frequency_hz", ()), strict=False)
     owed = [None if target is None else target + law.contribution_kw(frequency) for target, frequency in pairs]
     return {**series, "owed_kw": owed} if owed else series

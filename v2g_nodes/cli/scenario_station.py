@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from v2g_nodes.bringup_inputs import Inputs, Overrides
 from v2g_nodes.bringup_parameters import (
     cost_parameters,
-    droop_gain_kw_per_hz,
+    droop_settings,
+    headroom_kw,
     module_parameters,
     price_span_eur_per_kwh,
     run_parameters,
 )
-from v2g_nodes.core.droop import Droop, fall_s
+from v2g_nodes.core.droop import fall_s
+from v2g_nodes.core.droop_settings import build_law
 from v2g_nodes.core.epoch_start import OfferRule
-from v2g_nodes.core.limits import ModuleRating, droop_headroom_kw
+from v2g_nodes.core.limits import ModuleRating
 from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.sim.ek3_module import build_plant
 from v2g_nodes.sim.scenario_file import Scenario
@@ -66,13 +68,11 @@ def _modules(station: Station, scenario: Scenario) -> Iterator[ModuleParts]:
     kinds = [module_type(station, module) for module in station.modules]
     rise_s = max(fall_s(kind.p_max_kw, kind.ramp_kw_per_s) for kind in kinds)
     for module, kind in zip(station.modules, kinds, strict=True):
-        gain = droop_gain_kw_per_hz(station, module)
         rating = ModuleRating(kind.p_max_kw, kind.ramp_kw_per_s, kind.soc_min, kind.soc_max, kind.efficiency)
-        headroom_kw = droop_headroom_kw(gain, station.droop.reserve_hz)
         yield ModuleParts(
-            offer=OfferRule(rating, cost_parameters(station, module), headroom_kw, scenario.epoch_s),
+            offer=OfferRule(rating, cost_parameters(station, module), headroom_kw(station, module), scenario.epoch_s),
             plant=build_plant(_hardware(station, module, scenario)),
-            law=Droop(gain, float(station.nominal_hz), station.droop.deadband_hz, kind.ramp_kw_per_s),
+            law=build_law(droop_settings(station, [module])),
             signal_hold_s=max(station.timeouts.signal_hold_s, 2 * scenario.tick_s),
             optimizer_silent_s=station.timeouts.optimizer_silent_s,
             hold_s=HOLD_OVER_SILENCE * station.dispatch.silence_ms / 1000.0,

@@ -49,6 +49,9 @@ class Law(Protocol):
     def start(self, power_kw: float, frequency_hz: float | None) -> None:
         """Power may flow from now on; continue from this power [kW] without a bump."""
 
+    def contribution_kw(self, frequency_hz: float | None) -> float:
+        """Settled answer to a frequency, before limits and ramp [kW]."""
+
     def update(self, base_kw: float, frequency_hz: float | None, limits: Box, applied_kw: float, dt_s: float) -> float:
         """One tick: the power to ask for [kW]."""
 
@@ -77,31 +80,33 @@ class DroopControl:
         self._signal_hold_s = signal_hold_s
         # Each pair is one object, as inputs are frozen in another thread than the one in which messages come in.
         self._base = (0.0, -math.inf)  # kW, valid until
-        self._signal = (math.nan, -math.inf)  # Hz, received at
+        self._signal = (math.nan, math.nan, -math.inf)  # Hz, voltage over nominal, received at
         self._flowing = False
+        self.ceased = False  # whether the law's connection to the grid let no power flow at the latest decision
 
     def set_base(self, power_kw: float, valid_until_s: float) -> None:
         """A base set-point came in; one that is not finite is dropped."""
         if math.isfinite(power_kw) and math.isfinite(valid_until_s):
             self._base = (power_kw, valid_until_s)
 
-    def set_frequency(self, frequency_hz: float, now_s: float) -> None:
-        """A frequency came in; one that is not finite is dropped."""
+    def set_frequency(self, frequency_hz: float, now_s: float, voltage_pu: float = math.nan) -> None:
+        """A frequency came in, with a voltage (NaN = not measured); a frequency that is not finite is dropped."""
         if math.isfinite(frequency_hz):
-            self._signal = (frequency_hz, now_s)
+            self._signal = (frequency_hz, voltage_pu, now_s)
 
     def signal_age_s(self, now_s: float) -> float:
         """Age of the last valid signal [s]; infinite before the first."""
-        return now_s - self._signal[1]
+        return now_s - self._signal[2]
 
     def inputs(
         self, now_s: float, dt_s: float, energised: bool, limits: Box, due_kw: float, applied_kw: float
     ) -> DroopInputs:
         """Freeze what this tick depends on."""
-        (base_kw, until_s), (frequency_hz, received_s) = self._base, self._signal
+        (base_kw, until_s), (frequency_hz, voltage_pu, received_s) = self._base, self._signal
         valid = now_s - received_s <= self._signal_hold_s
         base_kw = base_kw if valid and now_s <= until_s else 0.0
-        return DroopInputs(base_kw, frequency_hz if valid else None, energised, limits, due_kw, applied_kw, dt_s)
+        return DroopInputs(base_kw, frequency_hz if valid else None, energised, limits, due_kw, applied_kw, dt_s,
+                           voltage_pu if valid else math.nan)
 
     def state(self) -> tuple[float, ...]:
         """What `decide` depends on besides its inputs: whether power could flow at the tick before, and the law's."""
@@ -118,7 +123,8 @@ class DroopControl:
 
     def decide(self, inputs: DroopInputs) -> float:
         """Power to ask for [kW]; a function of the inputs, of those before and of nothing else."""
-        may_flow = self._law.may_flow(inputs.frequency_hz, inputs.voltage_pu, inputs.dt_s) and inputs.energised
+        self.ceased = not self._law.may_flow(inputs.frequency_hz, inputs.voltage_pu, inputs.dt_s)
+        may_flow = inputs.energised and not self.ceased
         started, self._flowing = may_flow and not self._flowing, may_flow
         if not may_flow:
             return self._law.ramp_to_zero(with_zero(inputs.limits), inputs.applied_kw, inputs.dt_s)

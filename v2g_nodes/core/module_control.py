@@ -54,6 +54,7 @@ class ModuleControl:
         self._limits_step_s = max(LIMITS_STEP_S, longest_tick_s)
         self.armed = armed
         self.e_stop = False
+        self.ceased = False  # droop's grid code lets no power flow
         self.mode = Mode.OFF
         self.limits = ZERO_BOX
         self.due_kw = math.inf
@@ -88,6 +89,11 @@ class ModuleControl:
         """What the module can offer: its limits, the upper end brought down to what is due."""
         low, high = self.limits.low_kw, self.limits.high_kw
         return Box(low, max(low, min(high, self.due_kw)))
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the hardware may be energised."""
+        return self.energised and not self.ceased
 
     @property
     def energised(self) -> bool:

@@ -16,6 +16,7 @@ from v2g_nodes.nodes import convert, streams, tick_group
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.droop_diagnostics import DroopDiagnostics
 from v2g_nodes.nodes.droop_record import DroopRecord
+from v2g_nodes.nodes.law_parameters import LawParameters
 from v2g_nodes.nodes.module_node import LOCAL_MODULES, ModuleNode
 from v2g_nodes.nodes.parameters import LimitParameters, parameter
 from v2g_nodes.nodes.ticker import Tick
@@ -24,11 +25,12 @@ RECORD_S = 0.5  # s, records that are full are looked for so often
 
 
 @dataclass(frozen=True)
-class DroopParameters(LimitParameters):
+class DroopParameters(LimitParameters, LawParameters):
     """Parameters of the droop node."""
 
     gain_kw_per_hz: float = parameter(0.0, "share of the station's gain", "kW/Hz", 0.0, 1e5)
     deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
+    nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
     optimizer_silent_s: float = parameter(1.0, "a base set-point that is not repeated is held so long", "s", 0.3, 60.0)
 
@@ -50,7 +52,8 @@ class DroopNode(ManagedNode[DroopParameters]):
             raise InputError(f"module {p.module_id} is not in the process of its droop, found {found}")
         self._module: ModuleNode = LOCAL_MODULES[p.module_id]
         hold_s = p.held_s(p.signal_hold_s)
-        settings = DroopSettings(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s)
+        settings = DroopSettings(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s,
+                                 p.law, p.p_max_kw, p.law_category, p.law_changes)
         self._control = build_control(settings)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
@@ -84,7 +87,8 @@ class DroopNode(ManagedNode[DroopParameters]):
             self.get_logger().warning(f"grid signal refused: {problem}", throttle_duration_sec=1.0)
             return
         if self._sources.follows(message.source_id, message.sequence, now_ns):
-            self._control.set_frequency(message.frequency_hz, self._module.law_s())
+            voltage_pu = message.voltage_v / self.p.nominal_v
+            self._control.set_frequency(message.frequency_hz, self._module.law_s(), voltage_pu)
             self._arrival_ns = info["source_timestamp"]
             self._seat.wake()
 
@@ -109,7 +113,9 @@ class DroopNode(ManagedNode[DroopParameters]):
                 now_s, dt_s, control.energised, control.limits, control.due_kw, control.setpoint_kw
             )
             self._module.base_kw = inputs.base_kw
-            return self._record.decide(self._control, inputs)
+            requested_kw = self._record.decide(self._control, inputs)
+            control.ceased = self._control.ceased
+            return requested_kw
 
         arrival_ns = self._arrival_ns
         applied_kw = self._module.drive(request)

@@ -182,7 +182,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
     def _exchange(self, setpoint_kw: float | None, dt_s: float) -> None:
         """Send a set-point or none, take in the answer; no answer is a fault."""
         try:
-            self._seen = self._backend.step(setpoint_kw, dt_s, self.control.energised)
+            self._seen = self._backend.step(setpoint_kw, dt_s, self.control.enabled)
         except Exception as error:  # noqa: BLE001 - whatever a driver raises: the module must say so and go to zero
             self._seen = self._seen._replace(fault=f"backend: {error}")
             self.get_logger().error(self._seen.fault, throttle_duration_sec=1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from v2g_nodes.audit import AuditLog
-from v2g_nodes.core.droop import Droop
+from v2g_nodes.core.droop_settings import DroopSettings, build_law
 from v2g_nodes.core.run_statistics import EpochResult
 from v2g_nodes.msg import DecisionRecord, GridSignal, Meter, ModuleStatus, StationStatus
 from v2g_nodes.nodes import convert, events, streams
@@ -17,7 +17,8 @@ from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics_ear import DiagnosticsEar
 from v2g_nodes.nodes.graph_check import GraphCheck
 from v2g_nodes.nodes.last_words import LastWords
-from v2g_nodes.nodes.parameters import RunParameters, parameter
+from v2g_nodes.nodes.law_parameters import LawParameters
+from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.run_record import RunRecord
 from v2g_nodes.nodes.settlement_log import SettlementLog
 from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED
@@ -33,7 +34,7 @@ STATUS_S = 2.0  # s, station status at least this often
 
 
 @dataclass(frozen=True)
-class StationMonitorParameters(RunParameters):
+class StationMonitorParameters(LawParameters):
     """Parameters of the station monitor node."""
 
     algorithm: str = parameter("supply_curve", "how the modules agree")
@@ -46,6 +47,7 @@ class StationMonitorParameters(RunParameters):
     epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)
     droop_gain_kw_per_hz: float = parameter(0.0, "gain of the whole station", "kW/Hz", 0.0, 1e6)
     deadband_hz: float = parameter(0.010, "droop's deadband", "Hz", 0.0, 0.5)
+    law_p_max_kw: float = parameter(3.3, "rating of these modules, for a grid code's slopes", "kW", 0.1, 1e5)
     series_file: str = parameter("", "where samples for the report are written; empty = nowhere")
 
 
@@ -59,7 +61,9 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         p = self.p
         self._modules = p.modules or len(p.module_ids)
         self._record = RunRecord(p.module_ids, self._modules)
-        self._law = Droop(p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6)
+        self._law = build_law(DroopSettings(
+            p.droop_gain_kw_per_hz, p.nominal_hz, p.deadband_hz, 1e6, math.inf,
+            p.law, p.law_p_max_kw, p.law_category, p.law_changes))
         self._signal: GridSignal | None = None
         self._words = LastWords(p.module_ids)
         self._ear = DiagnosticsEar(but=station_name(self))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from v2g_nodes.core.cost import LocalCost, conversion_loss_kw
-from v2g_nodes.core.droop import Droop
-from v2g_nodes.core.droop_control import DroopControl
+from v2g_nodes.core.droop_control import DroopControl, Law
 from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.module_control import ModuleControl
 from v2g_nodes.core.release import SetpointRelease
@@ -32,7 +31,7 @@ class ModuleParts:
 
     offer: OfferRule
     plant: Ek3Plant
-    law: Droop
+    law: Law
     signal_hold_s: float
     optimizer_silent_s: float
     hold_s: float

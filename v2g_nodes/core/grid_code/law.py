@@ -59,6 +59,10 @@ class GridCodeDroop:
         self._response.reset(None if self.service.status is Status.ENTERING else frequency_hz)
         self._power.reset(power_kw - self._response.output_kw)
 
+    def contribution_kw(self, frequency_hz: float | None) -> float:
+        """Settled answer to a frequency, before limits and ramp [kW]."""
+        return self._response.settled_kw(frequency_hz)
+
     def update(self, base_kw: float, frequency_hz: float | None, limits: Box, applied_kw: float, dt_s: float) -> float:
         """One tick: the power to ask for [kW]; see Droop.update."""
         cap_kw = self.base_cap_kw

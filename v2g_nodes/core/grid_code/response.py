@@ -48,6 +48,10 @@ class FrequencyResponse:
         """The latest answer [kW]."""
         return self._lag.output
 
+    def settled_kw(self, frequency_hz: float | None) -> float:
+        """Answer that a frequency [Hz] leads to from inside the deadband [kW]; 0 where it is not measured."""
+        return self._beyond(frequency_hz)[1]
+
     def reset(self, frequency_hz: float | None) -> None:
         """Settled at this frequency [Hz]; None = no answer yet."""
         self._side, answer_kw = self._beyond(frequency_hz)
