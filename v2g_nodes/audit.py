@@ -15,6 +15,7 @@ import json
 import math
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -120,6 +121,24 @@ class AuditLog:
     def _count_lost(self, lines: int) -> None:
         with self._shared:
             self._lost += lines
+
+
+def audit_path(setting: str, station: str, hardware: bool, environment: Mapping[str, str]) -> Path | None:
+    """The log of a station, None where it has none.
+
+    Args:
+        setting: a file, none, or auto: in the user's state folder (XDG_STATE_HOME) where there is hardware.
+        station: name of the station.
+        hardware: it has modules that are not simulated.
+        environment: of the process.
+    """
+    if setting == "none" or (setting == "auto" and not hardware):
+        return None
+    if setting != "auto":
+        return Path(setting)
+    home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME") or Path.home()) / ".local" / "state")
+    name = re.sub(r"[^\w.-]", "_", station)
+    return Path(home) / "v2g_nodes" / f"audit_{name}.jsonl"
 
 
 def append_lines(path: Path, entries: list[Mapping[str, Any]]) -> None:

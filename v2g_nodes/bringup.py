@@ -30,7 +30,7 @@ from v2g_nodes.bringup_parameters import (
     station_monitor_parameters,
 )
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import Module, Station, is_on_bus, station_edges, station_hosts
+from v2g_nodes.station import Module, Station, host_namespace, is_on_bus, station_edges, station_hosts
 
 __all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
            "apply_overrides", "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace",
@@ -157,7 +157,7 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
     """
     options = overrides or Overrides()
     station = apply_overrides(station, options)
-    _check_speed(station, options)
+    _check_run(station, options)
     checked = validate_inputs(station, options) if inputs is None else inputs
     run = run_parameters(station, options, checked)
     modules = _modules_here(station, options.host)
@@ -176,8 +176,7 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
         parameters = {**module_parameters(station, module, options, checked), **run}
         return NodeSpec(STAND_IN, STAND_IN, module_namespace(module.id), parameters)
 
-    leads = options.host in (None, *station_hosts(station)[:1])
-    before, after = _station_processes(station, modules, run, options, leads)
+    before, after = _station_processes(station, modules, run, options)
     groups = _groups(station, modules, len(before) + len(after))
     processes = []
     for group in groups if station.can.stand_ins else ():
@@ -200,7 +199,7 @@ def _modules_here(station: Station, host: str | None) -> list[Module]:
 
 
 def _station_processes(
-    station: Station, modules: Sequence[Module], run: Parameters, options: Overrides, leads: bool
+    station: Station, modules: Sequence[Module], run: Parameters, options: Overrides
 ) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
     """Station nodes that start before the modules, and after them (the signal sets everything going: last).
 
@@ -209,26 +208,58 @@ def _station_processes(
         modules: that run here.
         run: parameters of every node.
         options: of the run.
-        leads: signal and plan are made here, not on another host.
     """
+    place = _place(station, options.host)
 
     def alone(kind: str, parameters: Parameters, nice: int = 0) -> ProcessSpec:
-        return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, "/", {**parameters, **run}),))
+        return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, place.namespace, {**parameters, **run}),))
 
     before = [alone("plant", plant_parameters(station, modules))] if is_simulated(station) else []
-    links = [f"{link.topic} {link.publisher} {link.subscriber}" for link in expected_links(station, modules, leads)]
+    links = [f"{link.topic} {link.publisher} {link.subscriber}"
+             for link in expected_links(station, modules, place.leads, place.namespace)]
     monitor = {**station_monitor_parameters(station, modules), "links": links}
     before.append(alone("station_monitor", monitor, OBSERVER_NICE))
     if is_on_bus(station):
         before.append(alone(BRIDGE, can_bridge_parameters(station, modules, options)))
     after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
-             alone("grid_signal", grid_signal_parameters(station))]
-    return before, after if leads else []
+             alone("grid_signal", grid_signal_parameters(station, place.number))]
+    return before, after if place.leads else []
 
 
-def _check_speed(station: Station, options: Overrides) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """A host among those of the station.
+
+    Args:
+        number: 0 for the first host, and where one runs all.
+        namespace: of the nodes it has for itself beside its modules'.
+        leads: it has a signal and a plan of its own. On a bus one signal goes to all hosts; elsewhere each host has
+            one, for it must go on alone.
+    """
+
+    number: int
+    namespace: str
+    leads: bool
+
+
+def _place(station: Station, host: str | None) -> _Place:
+    number = 0 if host is None else station_hosts(station).index(host)
+    if is_on_bus(station):  # each host has a ROS domain of its own there
+        return _Place(0, "/", number == 0)
+    return _Place(number, "/" if number == 0 else host_namespace(str(host)), True)
+
+
+def _check_run(station: Station, options: Overrides) -> None:
+    """Refuse what can't be done on a bus or by one of several hosts."""
     if options.speed != 1.0 and any(module.backend == "can" for module in station.modules):
         raise InputError(f"speed {options.speed:g} with modules on the CAN bus, allowed is 1")
+    if options.host is None or is_on_bus(station):
+        return
+    if options.speed != 1.0:
+        raise InputError(f"speed {options.speed:g} with host {options.host}, allowed is 1: hosts share the wall clock")
+    if station.grid.response == "swing":
+        raise InputError(f"key grid.response: swing with host {options.host}, allowed is recorded: each host would "
+                         "have an island of its own")
 
 
 def _groups(station: Station, modules: Sequence[Module], fixed: int) -> list[Sequence[Module]]:
@@ -255,17 +286,21 @@ def _group_name(group: Sequence[Module]) -> str:
     return f"ek3_{first:02d}" if first == last else f"ek3_{first:02d}_{last:02d}"
 
 
-def expected_links(station: Station, modules: Sequence[Module], leads: bool = True) -> tuple[Link, ...]:
+def expected_links(
+    station: Station, modules: Sequence[Module], leads: bool = True, namespace: str = "/"
+) -> tuple[Link, ...]:
     """Edges of the ROS graph that start-up waits for: between neighbours, along the set-point path, from the signal.
 
     Args:
         station: the station.
         modules: that run here.
         leads: signal and plan are made here; else the bridge brings them.
+        namespace: of the nodes that make them.
     """
     spaces = [module_namespace(module.id) for module in modules]
     links = _exchange_links(station, spaces)
-    signal, planner = ("/grid_signal", "/market_planner") if leads else (f"/{BRIDGE}",) * 2
+    own = namespace.rstrip("/")
+    signal, planner = (f"{own}/grid_signal", f"{own}/market_planner") if leads else (f"/{BRIDGE}",) * 2
     for space in spaces:
         links += [
             Link(f"{space}/base_setpoint", f"{space}/optimizer", f"{space}/droop"),

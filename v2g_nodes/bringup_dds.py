@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from v2g_nodes.core.errors import StartupError
 from v2g_nodes.station_config import config_path
 
 PROFILE_FILE = "fastdds_localhost.xml"
+NETWORK_PROFILE = "fastdds_network_"  # begin of the names of profiles for several hosts (bringup_network.py)
 # Fast DDS 2 reads the first, Fast DDS 3 the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
@@ -45,25 +47,33 @@ def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:
     Returns:
         What to add; empty when the user has chosen another range, profile or middleware, which then stands.
     """
-    if environment.get(RANGE_VARIABLE, "LOCALHOST") not in {"", "LOCALHOST"}:
-        return {}
-    if environment.get("RMW_IMPLEMENTATION", "") not in FAST_DDS:
-        return {}
-    if any(environment.get(name) for name in (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER")):
+    if has_own_choice(environment) or environment.get("RMW_IMPLEMENTATION", "") not in FAST_DDS:
         return {}
     path = str(profile_path())
     return {RANGE_VARIABLE: RANGE_WITH_PROFILE} | dict.fromkeys(PROFILE_VARIABLES, path)
 
 
+def has_own_choice(environment: Mapping[str, str]) -> bool:
+    """Whether the user has chosen a discovery range, a profile or a discovery server."""
+    if environment.get(RANGE_VARIABLE, "LOCALHOST") not in {"", "LOCALHOST"}:
+        return True
+    return any(environment.get(name) for name in (*PROFILE_VARIABLES, "ROS_DISCOVERY_SERVER"))
+
+
 def uses_our_profile(environment: Mapping[str, str]) -> bool:
-    """Whether these variables are those of `loopback_environment`."""
+    """Whether these variables are those of `loopback_environment`, or of several hosts: nothing in shared memory."""
+    return bool(_our_profile(environment))
+
+
+def _our_profile(environment: Mapping[str, str]) -> str:
     if environment.get(RANGE_VARIABLE) != RANGE_WITH_PROFILE:
-        return False
-    return any(Path(environment.get(name, "")).name == PROFILE_FILE for name in PROFILE_VARIABLES)
+        return ""
+    paths = [environment.get(name, "") for name in PROFILE_VARIABLES]
+    return next((path for path in paths if Path(path).name.startswith((PROFILE_FILE, NETWORK_PROFILE))), "")
 
 
 def check_loopback(environment: Mapping[str, str] | None = None) -> None:
-    """Verify that our profile is in force in this process; to be called when its first node exists.
+    """Verify that our profile is in force in this process, if it names interfaces; call it when the first node exists.
 
     Fast DDS prints an error and takes the open network when it can't read its profile, so the sockets are looked at.
 
@@ -71,19 +81,36 @@ def check_loopback(environment: Mapping[str, str] | None = None) -> None:
         environment: variables of this process, by default the real ones.
 
     Raises:
-        StartupError: the variables ask for our profile but a socket is open to the network.
+        StartupError: the variables ask for our profile but a socket is open beyond its interfaces.
     """
-    if not uses_our_profile(os.environ if environment is None else environment):
-        return
-    foreign = foreign_sockets()
-    if foreign:
+    path = _our_profile(os.environ if environment is None else environment)
+    allowed = allowed_addresses(Path(path)) if path else ()
+    foreign = foreign_sockets(allowed)
+    if allowed and foreign:
         raise StartupError(
-            f"Fast DDS opened {', '.join(foreign)}, but only 127.0.0.1 is allowed: it could not use {profile_path()}"
+            f"Fast DDS opened {', '.join(foreign)}, but only {', '.join(allowed)} is allowed: it could not use {path}"
         )
 
 
-def foreign_sockets() -> tuple[str, ...]:
+def allowed_addresses(profile: Path) -> tuple[str, ...]:
+    """Addresses of the interfaces that a profile of ours names; empty = all interfaces.
+
+    Raises:
+        StartupError: it can't be read.
+    """
+    try:
+        text = profile.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StartupError(f"{profile}: {error.strerror}") from error
+    listed = text.partition("<interfaceWhiteList>")[2].partition("</interfaceWhiteList>")[0]
+    return tuple(re.findall(r"<address>(.*?)</address>", listed))
+
+
+def foreign_sockets(allowed: Sequence[str] = ()) -> tuple[str, ...]:
     """`address:port` of this process's UDP sockets that are bound neither to loopback nor to a multicast group.
+
+    Args:
+        allowed: further addresses that are no matter.
 
     Multicast groups may be joined on loopback only; whether one is joined elsewhere does not show here, but a
     transport that does so also opens a socket on another address.
@@ -95,7 +122,7 @@ def foreign_sockets() -> tuple[str, ...]:
         local, inode = fields[1], fields[9]
         address, port = _address(local)
         first = int(address.partition(".")[0])
-        if inode in mine and first != 127 and not 224 <= first <= 239:
+        if inode in mine and first != 127 and not 224 <= first <= 239 and address not in allowed:
             found.add(f"{address}:{port}")
     return tuple(sorted(found))
 

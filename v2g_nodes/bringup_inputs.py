@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from v2g_nodes.station import (
     SignalSection,
     Station,
     default_station,
+    is_on_bus,
     load_station,
     replace,
 )
@@ -79,12 +81,14 @@ class Inputs:
     Args:
         start_s: local time of day at which the run starts [s].
         sessions: by module id, times from midnight of the run's day; empty without a sessions file.
+        started_unix_s: wall time of that time of day [s], given on one of several hosts; None: whenever the run starts.
         notes: what is recorded, what is synthetic, what was chosen, in words, to be shown at start.
     """
 
     start_s: float
     sessions: Mapping[int, tuple[Session, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    started_unix_s: float | None = None
 
 
 def resolve_station(path: str | Path | None, overrides: Overrides) -> Station:
@@ -163,6 +167,13 @@ def validate_inputs(station: Station, overrides: Overrides | None = None) -> Inp
         station = apply_overrides(station, overrides)
     signal = station.signal
     series, notes = _recordings(station)
+    started_unix_s = None
+    if overrides is not None and overrides.host is not None and not is_on_bus(station):
+        started_unix_s = float(int(time.time()))  # the clock below has whole seconds
+        signal = _by_wall_clock(signal, overrides.host, started_unix_s)
+        others = sorted(module.id for module in station.modules if module.host != overrides.host)
+        notes += [f"time of day: the wall clock's, {signal.start}",
+                  f"modules {', '.join(map(str, others))} run on other hosts: not waited for, they join when up"]
     start_s = _start(signal, series)
     run_s = (overrides.duration_s or 0.0) * overrides.speed if overrides else 0.0
     for recording in series:
@@ -176,7 +187,16 @@ def validate_inputs(station: Station, overrides: Overrides | None = None) -> Inp
         day = f" of {on_day[0].day}" if on_day[0].day else ""
         notes.append(f"sessions: {len(on_day) - len(turned_away)}{day} from {signal.sessions_csv}"
                      + (f", {len(turned_away)} found no free module" if turned_away else ""))
-    return Inputs(start_s, sessions, tuple(notes))
+    return Inputs(start_s, sessions, tuple(notes), started_unix_s)
+
+
+def _by_wall_clock(signal: SignalSection, host: str, unix_s: float) -> SignalSection:
+    """Hosts that started at different times, or alone, still tell the same time of day, so joining makes no jump."""
+    if signal.start is not None:
+        raise InputError(f"start {signal.start} with host {host}, allowed is none: the hosts of a station go by the "
+                         "wall clock (UTC and signal.utc_offset_h)")
+    time_of_day_s = (unix_s + 3600.0 * signal.utc_offset_h) % DAY_S
+    return signal.model_copy(update={"start": format_clock(time_of_day_s)})
 
 
 def _recordings(station: Station) -> tuple[list[Series], list[str]]:

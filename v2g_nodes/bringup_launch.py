@@ -19,7 +19,7 @@ from v2g_nodes.bringup import (
     process_plan,
     resolve_station,
 )
-from v2g_nodes.bringup_dds import RANGE_VARIABLE, loopback_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import Station, is_on_bus
 
@@ -254,11 +254,12 @@ def node_environment(station: Station, environment: Mapping[str, str]) -> dict[s
     Args:
         station: for network.discovery.
         environment: of the caller.
+
+    Raises:
+        InputError: an interface or peer in section network that this host does not know.
+        StartupError: a profile for the network can't be written.
     """
-    if station.network.discovery == "subnet":
-        own_choice = environment.get(RANGE_VARIABLE, "LOCALHOST") != "LOCALHOST"
-        return {} if own_choice else {RANGE_VARIABLE: "SUBNET"}
-    return loopback_environment(environment)
+    return network_environment(station, environment)
 
 
 def _value(argument: LaunchArgument, text: str) -> object:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from v2g_nodes.audit import audit_path
 from v2g_nodes.bringup_inputs import Inputs, Overrides
 from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.derating import EK3_DERATING
 from v2g_nodes.core.droop import fall_s, module_gain_kw_per_hz
 from v2g_nodes.core.droop_settings import DroopSettings, build_law
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.graph import adjacency
 from v2g_nodes.core.limits import droop_headroom_kw
 from v2g_nodes.sim.time_axis import parse_clock
 from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges
@@ -26,6 +30,7 @@ Parameters = Mapping[str, Parameter]
 
 DROOP_SPAN_HZ = 0.2  # Hz, deviation that takes the whole rating (K = sum of ratings / 0.2 Hz)
 ISLAND_OVER_RATING = 20.0  # chosen: rating of the island over the station's where the file names none
+SOURCE_ID_MAX = 255  # of a grid signal, one byte on the bus
 SPAN_MARGIN = 1.05  # cold price range over the largest marginal cost
 TEMPERATURES_C = tuple(range(-40, 131, 5))  # deg C, beyond 130 a module may no longer discharge
 
@@ -94,8 +99,11 @@ def headroom_kw(station: Station, module: Module) -> float:
 
 
 def run_parameters(station: Station, overrides: Overrides, inputs: Inputs) -> Parameters:
-    """What every node gets: the clock."""
-    return {"use_sim_time": overrides.use_sim_time or overrides.speed != 1.0, "speed": float(overrides.speed),
+    """What every node gets: the clock, and where what operators do is noted."""
+    hardware = any(module.backend == "can" for module in station.modules) and not station.can.stand_ins
+    audit = audit_path(station.audit_file, station.name, hardware, os.environ)
+    return {"audit_file": "" if audit is None else str(audit),
+            "use_sim_time": overrides.use_sim_time or overrides.speed != 1.0, "speed": float(overrides.speed),
             "start_time_of_day_s": float(inputs.start_s), "nominal_hz": float(station.nominal_hz)}
 
 
@@ -236,9 +244,21 @@ def is_simulated(station: Station) -> bool:
     return station.can.stand_ins or any(module.backend == "sim" for module in station.modules)
 
 
-def grid_signal_parameters(station: Station) -> Parameters:
-    """Source of frequency, price, regulation signal."""
-    return {**recording_parameters(station), "source_id": station.signal.source_id,
+def grid_signal_parameters(station: Station, host: int = 0) -> Parameters:
+    """Source of frequency, price, regulation signal.
+
+    Args:
+        station: the station.
+        host: number of the host that has it; each has a source id of its own.
+
+    Raises:
+        InputError: there are not so many ids.
+    """
+    source_id = station.signal.source_id + host
+    if source_id > SOURCE_ID_MAX:
+        raise InputError(f"key signal.source_id: {station.signal.source_id}, allowed up to {SOURCE_ID_MAX - host}: "
+                         "each host takes the next one")
+    return {**recording_parameters(station), "source_id": source_id,
             "source": frequency_source(station), "period_s": station.signal.period_s,
             "epoch_period_s": station.dispatch.epoch_period_s, "nominal_v": station.grid.nominal_v,
             "site_load_kw": station.grid.site_load_kw}
@@ -261,11 +281,25 @@ def can_bridge_parameters(station: Station, modules: Sequence[Module], overrides
 def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
     """Passive view of the whole, or of these modules where others run elsewhere."""
     return {"module_ids": [module.id for module in modules], "modules": len(station.modules),
-            "rating_kw": rating_kw(station), "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
+            "joined": _are_joined(station, modules), "rating_kw": rating_kw(station),
+            "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,
             **law_parameters(station), "law_p_max_kw": droop_settings(station, modules).p_max_kw,
             "epoch_period_s": station.dispatch.epoch_period_s, "deadband_hz": station.droop.deadband_hz,
             "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in modules)}
+
+
+def _are_joined(station: Station, modules: Sequence[Module]) -> bool:
+    """Whether these modules are one group without the others."""
+    ids = {module.id for module in modules}
+    if is_on_bus(station):
+        return True
+    near = adjacency(sorted(ids), [edge for edge in station_edges(station) if {*edge} <= ids])
+    reached = coming = {min(ids)}
+    while coming:
+        coming = {neighbour for k in coming for neighbour in near[k]} - reached
+        reached = reached | coming
+    return reached == ids
 
 
 def plant_parameters(station: Station, modules: Sequence[Module]) -> Parameters:

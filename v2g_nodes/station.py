@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -28,15 +29,17 @@ from v2g_nodes.station_model import (
     Vehicle,
 )
 
-__all__ = ["CHOICES", "CanSection", "Module", "ModuleType", "SignalSection", "Station", "Vehicle", "check_station",
-           "default_station", "is_on_bus", "load_station", "module_type", "replace", "station_edges", "station_hosts",
-           "topology_name"]
+__all__ = ["AUDIT_WORDS", "CHOICES", "CanSection", "Module", "ModuleType", "SignalSection", "Station", "Vehicle",
+           "check_station", "default_station", "host_namespace", "is_on_bus", "load_station", "module_type", "replace",
+           "station_edges", "station_hosts", "topology_name"]
 
 #: what keys and options with a fixed choice allow
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": get_args(Topology), "algorithm": get_args(Algorithm), "response": get_args(Response)}
 
 Fail = Callable[[Sequence[int | str], str], None]
+
+AUDIT_WORDS = ("auto", "none")  # of audit_file; anything else is a file
 
 WEAR_GAMMA = (0.003, 0.06)  # EUR/h/kW^1.5, log-uniform: unlike enough that an equal split is far from the optimum
 P_MAX_KW = (3.0, 3.3)  # this and the next three: spread of the scenario constants of the project
@@ -59,8 +62,10 @@ def load_station(path: str | Path) -> Station:
     station = file.model(Station)
     check_station(station, file.fail)
     base = Path(path).resolve().parent
-    sections = {key: _absolute(getattr(station, key), base) for key in ("signal", "plan", "can")}
-    return replace(station, **sections)
+    changes: dict[str, object] = {key: _absolute(getattr(station, key), base) for key in ("signal", "plan", "can")}
+    if station.audit_file not in AUDIT_WORDS:
+        changes["audit_file"] = str(base / station.audit_file)
+    return replace(station, **changes)
 
 
 def _absolute(section: BaseModel, base: Path) -> BaseModel:
@@ -94,6 +99,7 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     _check_modules(station, refuse)
     _check_graph(station, refuse)
     _check_bus(station, refuse)
+    _check_network(station, refuse)
     _check_times(station, refuse)
     _check_droop(station, refuse)
     plan = station.plan
@@ -149,16 +155,41 @@ def _check_bus(station: Station, refuse: Fail) -> None:
     if can.stand_ins and can.interface != "udp_multicast" and not can.channel.startswith("vcan"):
         refuse(("can", "stand_ins"), f"true on {can.interface} {can.channel}, allowed on udp_multicast or a vcan "
                "interface: stand-ins must not speak on a bus with hardware")
+
+
+def _check_network(station: Station, refuse: Fail) -> None:
     hosts = {module.host for module in station.modules}
     if None in hosts and len(hosts) > 1:
         index = next(k for k, module in enumerate(station.modules) if module.host is None)
         refuse(("modules", index, "host"), "null, allowed is a name, as other modules have one")
+    first: dict[str, str] = {}
+    for host in station_hosts(station):
+        other = first.setdefault(host_namespace(host), host)
+        if other != host:
+            refuse(("modules",), f"hosts {other!r} and {host!r}, allowed are names that differ in letters and digits")
+    network = station.network
+    for discovery, name in (("peers", "peers"), ("server", "servers")):
+        given = getattr(network, name)
+        if bool(given) != (network.discovery == discovery):
+            refuse(("network", name), f"{[*given]} with discovery {network.discovery}, allowed are addresses with "
+                   f"discovery {discovery} and [] without")
+    for index, server in enumerate(network.servers):
+        address, _, port = server.rpartition(":")
+        if not (address and port.isdecimal() and 1024 <= int(port) <= 65535):
+            refuse(("network", "servers", index), f"{server!r}, allowed is address:port with port 1024 to 65535")
+    if network.discovery == "localhost" and network.interface is not None:
+        refuse(("network", "interface"), f"{network.interface!r} with discovery localhost, allowed is null")
 
 
 def station_hosts(station: Station) -> tuple[str, ...]:
     """Hosts by the lowest id of their modules; the first runs the nodes of the whole station. Empty: one host."""
     modules = sorted(station.modules, key=lambda module: module.id)
     return tuple(dict.fromkeys(module.host for module in modules if module.host is not None))
+
+
+def host_namespace(host: str) -> str:
+    """Namespace of the nodes that each host but the first has for itself: grid signal, planner, monitor, plant."""
+    return "/host_" + re.sub(r"[^A-Za-z0-9_]", "_", host)
 
 
 def is_on_bus(station: Station) -> bool:

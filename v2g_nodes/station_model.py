@@ -113,7 +113,17 @@ class GridSection(Section):
 class NetworkSection(Section):
     """Who can hear the station, and how many processes it takes."""
 
-    discovery: Literal["localhost", "subnet"] = _key("localhost", "how far discovery goes; localhost sends nothing out")
+    discovery: Literal["localhost", "subnet", "peers", "server"] = _key(
+        "localhost", "how nodes find each other: localhost sends nothing out; subnet by multicast; peers asks these "
+        "hosts; server asks discovery servers")
+    interface: str | None = _key(
+        None, "network interface of nodes on several hosts: its name, its address or the network it is in, such as "
+        "10.0.0.0/24; null = all there are", pattern=r"^\S+$")
+    peers: tuple[str, ...] = _key((), "addresses of all hosts for discovery peers, the own one may be among them",
+                                  allowed="a list of addresses or host names such as [10.0.0.1, 10.0.0.2]")
+    servers: tuple[str, ...] = _key(
+        (), "discovery servers for discovery server; one on each host lets each go on alone",
+        allowed="a list of address:port such as [10.0.0.1:11811]")
     max_participants: int = _key(
         24, "most DDS participants on this host, with one warm spare and one in reserve; beyond 32 they lose sight of "
         "each other", "", 8, 32)
@@ -202,6 +212,9 @@ class Station(Section):
     algorithm: Algorithm = _key("supply_curve", "how the modules agree")
     island_rule: IslandRule = _key("majority", "who owns the target when the station falls apart")
     seed: int = _key(0, "names the synthetic day", "", 0, 2**31 - 1)
+    audit_file: str = _key(
+        "auto", "log of operators' actions, parameter changes and settlement, relative to the station file; auto = in "
+        "the user's state folder where there is hardware, else none; none", pattern=r"^\S(.*\S)?$")
     droop: DroopSection = _key(DroopSection(), "answer to frequency")
     dispatch: DispatchSection = _key(DispatchSection(), "exchange between optimizers")
     timeouts: TimeoutSection = _key(TimeoutSection(), "behaviour on silence")

@@ -175,7 +175,8 @@ class Supervisor:
 
     def _give_role(self, host: Host, spec: ProcessSpec) -> None:
         if self._started_unix_s is None:
-            self._started_unix_s = time.time()
+            given_s = self._plan.inputs.started_unix_s
+            self._started_unix_s = time.time() if given_s is None else given_s
         host.send("role", nodes=role_nodes(spec, self._started_unix_s, self._states))
 
     # ---- run -------------------------------------------------------------------------------------------------------

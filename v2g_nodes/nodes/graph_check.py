@@ -40,7 +40,7 @@ class GraphCheck:
     def _look(self) -> None:
         self._unseen = still_unseen(self._node, self._unseen)
         missing = [*self._unseen]
-        if not missing or all("/grid_signal" in link for link in missing):
+        if not missing or all(link[1].endswith("/grid_signal") for link in missing):
             fingerprints = {self._groups.get(k) for k in self._module_ids}
             if len(fingerprints) > 1 or None in fingerprints:
                 missing.append(["one membership", *sorted(f"/ek3_{k:02d}/optimizer" for k in self._module_ids)[:2]])

@@ -173,7 +173,9 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         base_kw, capacity_kw = self._plan.at(message.time_of_day_s)
         limit = None if math.isnan(self.p.import_limit_kw) else self.p.import_limit_kw
         target = target_kw(base_kw, capacity_kw, message.signal_pu, message.site_load_kw, limit)
-        epoch = EpochId(message.signal_sequence, self._plan.version, message.source_id)
+        epoch, known = EpochId(message.signal_sequence, self._plan.version, message.source_id), self._optimizer.epoch
+        if epoch[:2] == known[:2]:  # a second source's signal of an epoch does not ask for it again
+            return
         if self._optimizer.start_epoch(epoch, target, self._sequence_limit()):
             self._signal_ns = now_ns
             self._step((), ())

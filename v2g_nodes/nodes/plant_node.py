@@ -63,7 +63,7 @@ class PlantNode(ManagedNode[PlantParameters]):
         self._stepped_s = self._run.elapsed_s(time.monotonic())
         self._told: Meter | None = None
         self._diagnostics = Diagnostics(self, lambda: [plant_status(node_name(self), p, self._told, self._silent())])
-        self._meter_out = self.publisher(streams.GRID_METER)
+        self._meter_out = self.publisher(streams.GRID_METER.of_host(self.get_namespace()))
         self._measurement_out = self.publisher(streams.GRID_MEASUREMENT) if p.publish_measurement else None
         if p.speed != 1.0:
             self._clock_out = self.publisher(streams.CLOCK)

@@ -39,6 +39,7 @@ class StationMonitorParameters(LawParameters):
 
     algorithm: str = parameter("supply_curve", "how the modules agree")
     module_ids: tuple[int, ...] = parameter((), "modules of the station that run on this host")
+    joined: bool = parameter(True, "these are one group without modules that run elsewhere")
     modules: int = parameter(0, "modules of the whole station; 0 = module_ids are all", "", 0, 64)
     rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
     links: tuple[str, ...] = parameter((), "edges the ROS graph must have: topic, publisher, subscriber")
@@ -78,7 +79,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         )
         self._settlement = SettlementLog(audit, self.get_fully_qualified_name())
         self._published_ns = 0
-        self._status_out = self.publisher(streams.STATION_STATUS)
+        self._status_out = self.publisher(streams.STATION_STATUS.of_host(self.get_namespace()))
 
     def activate(self) -> None:
         """Listen to everyone."""
@@ -88,12 +89,12 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self.listen(streams.STATUS, self._on_status, space)
             self.listen(streams.DECISION_RECORD, self._on_record, space)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
-        self.listen(streams.GRID_METER, self._on_meter)
+        self.listen(streams.GRID_METER.of_host(self.get_namespace()), self._on_meter)
         self.listen(streams.DIAGNOSTICS, self._ear.hear)
         self.every(TABLE_S, self._show)
         self.every(SAMPLE_S, self._sample)
         self._diagnostics.start()
-        GraphCheck(self, self.p.links, self.p.module_ids)
+        GraphCheck(self, self.p.links, self.p.module_ids if self.p.joined else ())
 
     def deactivate(self) -> None:
         """Write down what has not been settled yet."""

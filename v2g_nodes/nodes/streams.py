@@ -5,7 +5,7 @@ Publishers, subscribers and staleness checks are made from this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -48,6 +48,10 @@ class Stream:
     reliable: bool = False
     latched: bool = False
     depth: int = 10
+
+    def of_host(self, namespace: str) -> Stream:
+        """The stream of a host of its own (bringup.py): below the namespace of its nodes, itself where that is `/`."""
+        return replace(self, topic=namespace.rstrip("/") + self.topic)
 
     @property
     def qos(self) -> QoSProfile:
