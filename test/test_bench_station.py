@@ -87,6 +87,7 @@ def test_floors_are_measured_before_and_after_and_the_mean_counts(
 
     monkeypatch.setattr(bench, "measure_transport", measure)
     monkeypatch.setattr(bench, "run_station", run)
+    monkeypatch.setattr("v2g_nodes.bringup.usable_cores", lambda: 32)
     assert main(["bench", "station", "--modules", "16", "--duration", "20", "--json", "-"]) == 0
     assert order == ["floor 16 8", "run", "floor 16 8"]  # 16 modules share 8 processes of optimizers
     figures = json.loads(capsys.readouterr().out)
