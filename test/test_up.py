@@ -153,7 +153,7 @@ def test_a_station_file_is_run(heard: Path, capsys: pytest.CaptureFixture[str], 
         (["--station", "/no/such.yaml"], "/no/such.yaml: No such file or directory"),
         (["--json", "/no/such/folder/x.json"], "--json /no/such/folder/x.json: allowed is a file in a folder that exi"),
         (["--report", "/proc/report"], "--report /proc/report: No such file or directory, allowed is a folder that"),
-        (["--record", "bag"], "No such option: --record"),
+        (["--record", "/dev/null/bag"], "--record /dev/null/bag: Not a directory"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_started(

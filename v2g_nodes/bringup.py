@@ -26,6 +26,7 @@ from v2g_nodes.bringup_parameters import (
     plant_parameters,
     price_span_eur_per_kwh,
     rating_kw,
+    recorder_parameters,
     run_parameters,
     station_monitor_parameters,
 )
@@ -45,6 +46,7 @@ STATION_COLOR = "white"
 GROUPS_PER_CORE = 2  # of modules that share a process: more wake-ups cost more time than more processes gain
 GROUPS_MIN = 4  # a process that dies takes a quarter of the station with it at the most: the rest is a majority
 OBSERVER_NICE = 5  # what only watches or plans gives way to control
+RECORDER_NICE = 10  # its samples wait; the monitor's figures would not be told in time
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class NodeSpec:
     """One ROS node.
 
     Args:
-        kind: module, droop, optimizer, can_bridge, grid_signal, market_planner, station_monitor or plant; can_device
-            in a process without ROS.
+        kind: module, droop, optimizer, can_bridge, grid_signal, market_planner, station_monitor, recorder or plant;
+            can_device in a process without ROS.
         name: node name.
         namespace: `/` or `/ek3_NN`.
         parameters: ROS parameters.
@@ -214,7 +216,8 @@ def _station_processes(
     def alone(kind: str, parameters: Parameters, nice: int = 0) -> ProcessSpec:
         return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, place.namespace, {**parameters, **run}),))
 
-    before = [alone("plant", plant_parameters(station, modules))] if is_simulated(station) else []
+    before = [alone("recorder", recorder_parameters(station, options), RECORDER_NICE)] if options.record_dir else []
+    before += [alone("plant", plant_parameters(station, modules))] if is_simulated(station) else []
     links = [f"{link.topic} {link.publisher} {link.subscriber}"
              for link in expected_links(station, modules, place.leads, place.namespace)]
     monitor = {**station_monitor_parameters(station, modules), "links": links}

@@ -50,6 +50,7 @@ class Overrides:
         max_kw: commissioning cap on every module [kW].
         dry_run: no frame is sent to hardware.
         host: run only this host's part of the station; None: all of it.
+        record_dir: bag of the run, a new folder; empty: none.
         state_dir: folder in which simulated modules keep their state over a restart; empty: nowhere.
         use_sim_time: ROS time comes from /clock although the speed is 1.
     """
@@ -70,6 +71,7 @@ class Overrides:
     max_kw: float | None = None
     dry_run: bool = False
     host: str | None = None
+    record_dir: str = ""
     state_dir: str = ""
     use_sim_time: bool = False
 

@@ -302,6 +302,11 @@ def _are_joined(station: Station, modules: Sequence[Module]) -> bool:
     return reached == ids
 
 
+def recorder_parameters(station: Station, options: Overrides) -> Parameters:
+    """The bag, and in it the station as it is run; a station file may be JSON."""
+    return {"folder": options.record_dir, "station": station.model_dump_json(exclude_none=True)}
+
+
 def plant_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
     """Simulated grid, meter, grid-side inverter. It publishes the frequency only where the island answers."""
     grid, total_kw = station.grid, rating_kw(station)

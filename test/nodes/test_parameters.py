@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,9 +134,9 @@ def test_all_nodes_of_a_module_hold_alike(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0])
-def test_every_node_takes_what_the_process_plan_gives_it(bench: Bench, speed: float) -> None:
+def test_every_node_takes_what_the_process_plan_gives_it(bench: Bench, speed: float, tmp_path: Path) -> None:
     """Names, types and ranges of both sides agree; a list of one node of each kind."""
-    overrides = replace(Overrides(), speed=speed)
+    overrides = replace(Overrides(), speed=speed, record_dir=str(tmp_path / "bag"))
     plan = with_witness(process_plan(default_station(2, "line", "supply_curve"), overrides), overrides)
     on_bus = process_plan(load_station(config_path("station_can.yaml")))
     bridges = [node for node in on_bus.nodes if node.kind == "can_bridge" and speed == 1.0]  # a bus has one time only

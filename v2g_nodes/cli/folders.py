@@ -58,3 +58,23 @@ def prepare_folder(path: str, option: str) -> Path:
     except OSError as error:
         raise InputError(f"{option} {path}: {error.strerror}, allowed is a folder that can be written to") from error
     return folder
+
+
+def new_folder(path: str | None, option: str) -> str:
+    """Full path of a folder that will be made, checked before a run whose results would be lost.
+
+    Args:
+        path: as given; None gives an empty text.
+        option: that gave it.
+
+    Raises:
+        InputError: it is there already, or can't be made.
+    """
+    if path is None:
+        return ""
+    folder = Path(path).resolve()
+    if folder.exists():
+        raise InputError(f"{option} {path}: is there already, allowed is a new folder")
+    prepare_folder(str(folder), option)
+    folder.rmdir()
+    return str(folder)

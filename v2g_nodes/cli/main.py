@@ -75,6 +75,8 @@ COMMANDS = (
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
     Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),
     Command("doctor", "v2g_nodes.cli.doctor:doctor", "Look at the bus, ROS 2 and this machine: is all well?"),
+    Command("record", "v2g_nodes.cli.record:record", "Record the topics of a running station as a rosbag2 folder."),
+    Command("replay", "v2g_nodes.cli.replay:replay", "Make every decision of a recorded run again and compare."),
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from v2g_nodes.bringup import Overrides
-from v2g_nodes.cli.folders import prepare_folder
+from v2g_nodes.cli.folders import new_folder, prepare_folder
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.cli.run_station import RunOptions, RunResult, run_station
 from v2g_nodes.core.errors import InputError
@@ -64,6 +64,9 @@ def up(
     report: Annotated[
         str | None, typer.Option(metavar="DIR", help="Write report.html, summary.json, series, figure and logs there.")
     ] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Record all topics there as a rosbag2 folder, for `v2g replay`.")
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="No live table.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all log lines, not only warnings.")] = False,
     json: Json = None,
@@ -82,7 +85,7 @@ def up(
         modules=modules, topology=topology, algorithm=algorithm, frequency_csv=frequency, prices_csv=prices,
         signal_csv=signal, sessions_csv=sessions, day=day, start=start,
         duration_s=None if duration is None else duration / speed, speed=speed, seed=seed, response=response,
-        max_kw=max_kw, host=host, dry_run=dry_run,
+        max_kw=max_kw, host=host, dry_run=dry_run, record_dir=new_folder(record, "--record"),
     )  # fmt: skip
     folder = None if report is None else prepare_folder(report, "--report")
     result = run_station(RunOptions(station, overrides, live=not headless, verbose=verbose, keep=folder))

@@ -66,3 +66,15 @@ def gate(requested_kw: float, previous_kw: float, hard: Box, ramp_kw_per_s: floa
         reason = FORCED_STEP
     clipped = not abs(setpoint - requested_kw) <= TOLERANCE_KW
     return GateResult(setpoint, clipped, forced, reason)
+
+
+def towards_zero_kw(setpoint_kw: float, ramp_kw_per_s: float, dt_s: float) -> float:
+    """Request of who has to stop: one tick towards zero within the ramp [kW].
+
+    Args:
+        setpoint_kw: set-point sent last [kW].
+        ramp_kw_per_s: largest change [kW/s].
+        dt_s: time since then [s].
+    """
+    reach_kw = ramp_kw_per_s * dt_s
+    return setpoint_kw - min(max(setpoint_kw, -reach_kw), reach_kw)

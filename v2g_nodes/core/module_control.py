@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from v2g_nodes.core.battery import VehicleState
-from v2g_nodes.core.gate import GateResult, gate
+from v2g_nodes.core.gate import GateResult, gate, towards_zero_kw
 from v2g_nodes.core.limits import ZERO_BOX, ModuleRating, hard_limits, is_derated, must_charge_bound_kw
 from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
 from v2g_nodes.core.types import Box
@@ -102,8 +102,7 @@ class ModuleControl:
 
     def towards_zero_kw(self, dt_s: float) -> float:
         """Request of who has to stop: one tick towards zero within the ramp [kW]."""
-        reach_kw = self._rating.ramp_kw_per_s * dt_s
-        return self.setpoint_kw - min(max(self.setpoint_kw, -reach_kw), reach_kw)
+        return towards_zero_kw(self.setpoint_kw, self._rating.ramp_kw_per_s, dt_s)
 
     def observe(self, seen: Observation, signal_valid: bool) -> None:
         """Renew limits and mode from what the backend reports; at every tick, as limits close along braking curves.

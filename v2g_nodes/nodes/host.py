@@ -49,6 +49,7 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
+from v2g_nodes.nodes.recorder_node import RecorderNode
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 from v2g_nodes.nodes.witness_node import WitnessNode
@@ -62,6 +63,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "market_planner": MarketPlannerNode,
     "station_monitor": StationMonitorNode,
     "plant": PlantNode,
+    "recorder": RecorderNode,
     "witness": WitnessNode,
 }
 
