@@ -315,5 +315,8 @@ def plant_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
             "publish_measurement": grid.response == "swing", "period_s": station.signal.period_s,
             "base_kva": ISLAND_OVER_RATING * total_kw if grid.base_kva is None else grid.base_kva,
             "inertia_h_s": grid.inertia_h_s, "damping_pu": grid.damping_pu, "secondary_s": grid.secondary_s,
-            "nominal_v": grid.nominal_v, "site_load_kw": grid.site_load_kw, "rating_kw": total_kw}
+            "nominal_v": grid.nominal_v, "site_load_kw": grid.site_load_kw, "rating_kw": total_kw,
+            **law_parameters(station), "inverter_law": station.inverter.law,
+            "inverter_category": station.inverter.category, "inverter_priority": station.inverter.priority,
+            "inverter_settings": json.dumps(dict(station.inverter.settings))}
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
 from v2g_nodes.core.grid_code.settings import grid_code
+from v2g_nodes.core.grid_code.volt_var import STATION, volt_var_curve
 from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.core.types import MODULES_MAX
 from v2g_nodes.station_file import YamlFile, key_text
@@ -102,6 +103,7 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     _check_network(station, refuse)
     _check_times(station, refuse)
     _check_droop(station, refuse)
+    _check_inverter(station, refuse)
     plan = station.plan
     if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
         refuse(("plan", "base_fraction"), f"{plan.base_fraction:g} with capacity_fraction {plan.capacity_fraction:g}, "
@@ -207,6 +209,18 @@ def _check_droop(station: Station, refuse: Fail) -> None:
         grid_code(droop.law, droop.category, droop.settings)
     except InputError as error:
         refuse(("droop", "settings"), str(error))
+
+
+def _check_inverter(station: Station, refuse: Fail) -> None:
+    inverter = station.inverter
+    if inverter.law == STATION:
+        if inverter.settings:
+            refuse(("inverter", "settings"), f"{dict(inverter.settings)} with law station, allowed is {{}}")
+        return
+    try:
+        volt_var_curve(inverter.law, inverter.category, inverter.priority, inverter.settings)
+    except InputError as error:
+        refuse(("inverter", "settings"), str(error))
 
 
 def _check_times(station: Station, refuse: Fail) -> None:

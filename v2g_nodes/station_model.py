@@ -17,6 +17,7 @@ Algorithm = Literal["supply_curve", "newton", "admm", "primal_dual", "price_trac
 Backend = Literal["sim", "can"]
 IslandRule = Literal["majority", "nameplate_share"]
 DroopLaw = Literal["plain", "ieee1547", "en50549"]
+InverterLaw = Literal["station", "ieee1547", "en50549"]
 Response = Literal["recorded", "swing"]
 
 CLOCK = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
@@ -108,6 +109,19 @@ class GridSection(Section):
     secondary_s: float = _key(120.0, "time in which the island takes over the station's power", "s", 1.0, 1e6)
     nominal_v: float = _key(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     site_load_kw: float = _key(0.0, "load behind the same grid connection", "kW", 0.0, 1e5)
+
+
+class InverterSection(Section):
+    """The grid-side inverter of the station; its apparent power is the rating over 0.9."""
+
+    law: InverterLaw = _key(
+        "station", "reactive power by voltage: station = as its specification has it; ieee1547, en50549 = grid codes")
+    category: Literal["A", "B"] = _key("B", "normal operating performance category of law ieee1547")
+    priority: Literal["reactive", "active"] = _key(
+        "reactive", "with a grid code: what gives way last where both do not fit into the apparent power")
+    settings: dict[str, float | int] = _key(
+        {}, "settings of Q(V) that differ from the code's defaults, see docs/grid_codes.md",
+        allowed="names and numbers such as {response_s: 1}")
 
 
 class NetworkSection(Section):
@@ -221,6 +235,7 @@ class Station(Section):
     plan: PlanSection = _key(PlanSection(), "offer to the market")
     signal: SignalSection = _key(SignalSection(), "grid signal and recordings")
     grid: GridSection = _key(GridSection(), "simulated grid")
+    inverter: InverterSection = _key(InverterSection(), "grid-side inverter")
     network: NetworkSection = _key(NetworkSection(), "discovery and processes")
     can: CanSection = _key(CanSection(), "bus of modules with backend can")
     module_types: dict[str, ModuleType] = _key({"ek3": ModuleType()}, "module types by name",

@@ -24,10 +24,23 @@ class LawParameters(RunParameters):
         Raises:
             InputError: not an object of numbers.
         """
-        try:
-            found = json.loads(self.law_settings)
-        except ValueError as error:
-            raise InputError(f"law_settings is {self.law_settings[:80]!r}: {error}, allowed is JSON") from error
-        if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):
-            raise InputError(f"law_settings is {self.law_settings[:80]!r}, allowed is an object of numbers")
-        return {name: float(value) for name, value in found.items()}
+        return numbers_of("law_settings", self.law_settings)
+
+
+def numbers_of(name: str, text: str) -> dict[str, float]:
+    """Numbers by name, from JSON.
+
+    Args:
+        name: of the parameter.
+        text: its value.
+
+    Raises:
+        InputError: not an object of numbers.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name} is {text[:80]!r}: {error}, allowed is JSON") from error
+    if not isinstance(found, dict) or not all(type(value) in (int, float) for value in found.values()):
+        raise InputError(f"{name} is {text[:80]!r}, allowed is an object of numbers")
+    return {key: float(value) for key, value in found.items()}

@@ -8,14 +8,20 @@ from dataclasses import dataclass
 
 from rosgraph_msgs.msg import Clock
 
+from v2g_nodes.core.droop_settings import PLAIN
+from v2g_nodes.core.grid_code.service import Service
+from v2g_nodes.core.grid_code.settings import grid_code
+from v2g_nodes.core.grid_code.volt_var import STATION, VoltVar, volt_var_curve
 from v2g_nodes.msg import Applied, GridSignal, Meter
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import Diagnostics, node_name
+from v2g_nodes.nodes.law_parameters import LawParameters, numbers_of
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.source_diagnostics import plant_status
 from v2g_nodes.nodes.sources import RecordingParameters, Recordings, RunClock
-from v2g_nodes.sim.grid import InverterInterface, PccMeter, SwingGrid, SwingParameters
+from v2g_nodes.sim.grid import POWER_FACTOR_MIN, InverterInterface, PccMeter, SwingGrid, SwingParameters
+from v2g_nodes.sim.inverter import GridInverter
 
 CLOCK_S = 0.02  # s, wall period of /clock
 STEP_S = 0.1  # s, wall period of the meter and the grid's response
@@ -23,7 +29,7 @@ METER_S = 1.0  # s, wall period of the meter's message
 
 
 @dataclass(frozen=True)
-class PlantParameters(RecordingParameters):
+class PlantParameters(RecordingParameters, LawParameters):
     """Parameters of the plant node."""
 
     module_ids: tuple[int, ...] = parameter((), "all modules of the station")
@@ -37,6 +43,10 @@ class PlantParameters(RecordingParameters):
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5)
     rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
+    inverter_law: str = parameter("station", "Q(V): station = of its specification; ieee1547, en50549 = grid codes")
+    inverter_category: str = parameter("B", "normal operating performance category of IEEE 1547-2018: A or B")
+    inverter_priority: str = parameter("reactive", "what gives way last inside the apparent power: reactive, active")
+    inverter_settings: str = parameter("{}", "settings of Q(V) that differ from the code's defaults, as JSON")
 
 
 class PlantNode(ManagedNode[PlantParameters]):
@@ -55,8 +65,8 @@ class PlantNode(ManagedNode[PlantParameters]):
         self._run = RunClock(p, time.time(), time.monotonic())
         self._grid = SwingGrid(SwingParameters(p.base_kva, p.inertia_h_s, p.damping_pu, p.secondary_s, p.nominal_hz))
         self._meter = PccMeter()
-        self._inverter = InverterInterface(p.rating_kw, p.nominal_v, p.nominal_hz)
-        self._inverter.trips(p.nominal_v, p.nominal_hz)
+        self._inverter = self._make_inverter()
+        self._passed = self._inverter.update(0.0, p.nominal_v, p.nominal_hz, 0.0)
         self._applied: dict[int, tuple[int, float]] = {}  # steady time of receipt [ns], power [kW]
         self._frequency_hz = math.nan
         self._sequence = 0
@@ -68,6 +78,17 @@ class PlantNode(ManagedNode[PlantParameters]):
         if p.speed != 1.0:
             self._clock_out = self.publisher(streams.CLOCK)
             self.every(CLOCK_S, self._send_clock)
+
+    def _make_inverter(self) -> GridInverter:
+        p = self.p
+        service, volt_var = None, None
+        if p.law != PLAIN:
+            service = Service(grid_code(p.law, p.law_category, p.law_changes))
+        if p.inverter_law != STATION:
+            changes = numbers_of("inverter_settings", p.inverter_settings)
+            curve = volt_var_curve(p.inverter_law, p.inverter_category, p.inverter_priority, changes)
+            volt_var = VoltVar(curve, p.rating_kw / POWER_FACTOR_MIN)
+        return GridInverter(InverterInterface(p.rating_kw, p.nominal_v, p.nominal_hz), service, volt_var)
 
     def activate(self) -> None:
         """Listen to the modules, step the grid."""
@@ -105,8 +126,11 @@ class PlantNode(ManagedNode[PlantParameters]):
         now_s = time.monotonic()
         elapsed_s = self._run.elapsed_s(now_s)
         dt_s, self._stepped_s = max(elapsed_s - self._stepped_s, 0.0), elapsed_s
-        power_kw = self._station_kw()
-        price = self._recordings.price_eur_per_kwh(self._run.time_of_day_s(now_s))
+        time_of_day_s = self._run.time_of_day_s(now_s)
+        self._passed = self._inverter.update(
+            self._station_kw(), self._voltage_v(time_of_day_s), self._frequency_hz, dt_s)
+        power_kw = self._passed.power_kw
+        price = self._recordings.price_eur_per_kwh(time_of_day_s)
         self._meter.update(power_kw, self.p.site_load_kw, price, dt_s)
         if self.p.response == "swing":
             self._grid.update(power_kw, dt_s)
@@ -141,17 +165,16 @@ class PlantNode(ManagedNode[PlantParameters]):
         now_s = time.monotonic()
         reading, power_kw = self._meter.reading, self._station_kw()
         voltage_v = self._voltage_v(self._run.time_of_day_s(now_s))
-        rated_kw = min(max(power_kw, -self.p.rating_kw), self.p.rating_kw)
         self._told = Meter(
             stamp=convert.to_time(self._run.ros_s(now_s)),
             station_kw=power_kw,
             net_kw=reading.power_kw,
-            reactive_kvar=self._inverter.reactive_kvar(voltage_v, rated_kw),
+            reactive_kvar=self._passed.reactive_kvar,
             voltage_v=voltage_v,
             frequency_hz=self._frequency_hz,
             exported_kwh=reading.exported_kwh,
             imported_kwh=reading.imported_kwh,
             cost_eur=reading.cost_eur,
-            tripped=self._inverter.trips(voltage_v, self._frequency_hz),
+            tripped=self._passed.tripped,
         )
         self._meter_out.publish(self._told)
