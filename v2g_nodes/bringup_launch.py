@@ -90,17 +90,20 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-def _some(*names: str, needed: str) -> tuple[LaunchArgument, ...]:
-    """Arguments of station.launch.py for a file that includes it; one of them has to be given there."""
+def _some(*names: str) -> tuple[LaunchArgument, ...]:
+    """Arguments of station.launch.py that a file which includes it has too."""
     by_name = {argument.name: argument for argument in ARGUMENTS}
-    return (replace(by_name[needed], default=None), *(by_name[name] for name in names))
+    return tuple(by_name[name] for name in names)
 
 
 #: arguments of launch/module.launch.py
-MODULE_ARGUMENTS = _some(
-    "station", "modules", "topology", "seed", "max_kw", "state_dir", "use_sim_time", "autostart", needed="module")
+MODULE_ARGUMENTS = (
+    LaunchArgument("module", "number of the module", default=None),
+    *_some("station", "modules", "topology", "seed", "max_kw", "state_dir", "use_sim_time", "autostart"))
 #: arguments of launch/rig.launch.py
-RIG_ARGUMENTS = _some("host", "max_kw", "dry_run", "autostart", needed="station")
+RIG_ARGUMENTS = (
+    LaunchArgument("station", "station file with modules on a CAN bus (see config/station_can.yaml)", default=None),
+    *_some("host", "max_kw", "dry_run", "autostart"))
 
 
 @dataclass(frozen=True)
