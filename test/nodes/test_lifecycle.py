@@ -6,6 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +31,15 @@ PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "can_bridge": {"module_ids": [1], "station_ids": [1, 2], "can_port": 20000 + os.getpid() % 20000},
     "station_monitor": {"module_ids": [1, 2], "links": ["/grid/signal /grid_signal /ek3_01/droop"]},
     "plant": {"module_ids": [1, 2], "publish_measurement": True},
+    "recorder": {"folder": "bag", "topics": ["/nothing"]},
     "witness": {"module_ids": [1, 2], "ratings_kw": [3.3, 3.3], "ramps_kw_per_s": [1.0, 1.0]},
 }
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a recorder makes its bag."""
+    monkeypatch.chdir(tmp_path)
 
 
 def make(bench: Bench, kind: str) -> ManagedNode[Any]:

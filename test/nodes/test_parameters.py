@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rcl_interfaces.msg import ParameterEvent
 from rclpy.context import Context
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 from v2g_nodes.bringup import process_plan
 from v2g_nodes.bringup_inputs import Overrides
 from v2g_nodes.cli.bench_faults import with_witness
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.nodes import streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.host import KINDS
 from v2g_nodes.nodes.parameters import LimitParameters, RunParameters, check, parameter
@@ -148,3 +151,18 @@ def test_every_node_takes_what_the_process_plan_gives_it(bench: Bench, speed: fl
             made[spec.kind] = node
             assert node.p.speed == speed
     assert set(made) == set(KINDS) - ({"can_bridge"} if speed != 1.0 else set())
+
+
+def test_parameters_in_force_are_told_to_whoever_comes_late(bench: Bench) -> None:
+    node = bench.start(KINDS["module"], "module", "/ek3_01", max_kw=2.0)
+    told: list[Any] = bench.heard(streams.Stream("/ek3_01/module/parameters_in_force", ParameterEvent, "", 0.0,
+                                                 reliable=True, latched=True))  # fmt: skip
+
+    def in_force() -> dict[str, Any]:
+        return {item.name: parameter_value_to_python(item.value) for item in told[-1].new_parameters} if told else {}
+
+    bench.until(lambda: in_force().get("max_kw") == 2.0, "they are heard")
+    assert told[-1].node == "/ek3_01/module"
+    assert {"p_max_kw", "ramp_kw_per_s", "use_sim_time"} <= set(in_force())
+    assert node.set_parameters([Parameter("max_kw", value=1.0)])[0].successful
+    bench.until(lambda: in_force().get("max_kw") == 1.0, "the change is heard")

@@ -22,9 +22,10 @@ from rclpy.timer import Timer
 from v2g_nodes.audit import AuditLog
 from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.nodes import events
+from v2g_nodes.nodes.parameter_topic import ParameterTopic
 from v2g_nodes.nodes.parameters import RunParameters, changes, declare
 from v2g_nodes.nodes.requests import guard_services, state_of
-from v2g_nodes.nodes.streams import Stream
+from v2g_nodes.nodes.streams import PARAMETERS, Stream
 
 P = TypeVar("P", bound=RunParameters)
 Entity: TypeAlias = Publisher | Subscription | Timer
@@ -134,6 +135,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         result: SetParametersResult = super().set_parameters_atomically(
             [item for item in parameter_list if item.name in found]
         )
+        if self.configured and found:
+            self._in_force.tell()
         return result
 
     def publisher(self, stream: Stream) -> Publisher:
@@ -188,7 +191,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._simulated_time = self.get_clock().ros_time_is_active
         result = self._transition(self.configure)
         self.configured = result is TransitionCallbackReturn.SUCCESS
-        if not self.configured:
+        if self.configured:
+            self._in_force = ParameterTopic(self, self.PARAMETERS, self.publisher(PARAMETERS))
+        else:
             self._destroy(self._made_to_configure)
         return result
 

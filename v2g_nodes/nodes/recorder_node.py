@@ -56,11 +56,12 @@ class RecorderNode(ManagedNode[RecorderParameters]):
         self.bag = BagWriter(_free(Path(self.p.folder)), custom)
         self.missed = 0  # samples of topics with one publisher, by its numbers
         self.failure_text = ""
-        self._known: set[str] = set()
-        self.topics = 0
+        self._seen: set[str] = set()  # topics that are listened to, or can't be
+        self._channels: dict[str, int] = {}
 
     def activate(self) -> None:
         """Listen to all there is, and to what comes."""
+        self._seen.clear()
         self.every(LOOK_S, self._look)
         self.every(FLUSH_S, self._flush)
         self._look()
@@ -78,15 +79,20 @@ class RecorderNode(ManagedNode[RecorderParameters]):
             self.get_logger().info(text)
             events.emit("note", text=text)
 
+    @property
+    def topics(self) -> int:
+        """How many are in the bag."""
+        return len(self._channels)
+
     def _look(self) -> None:
         if self.failure_text:
             return
         for name, types in self.get_topic_names_and_types():
-            if name in self._known or (self.p.topics and not self._wanted.fullmatch(name)):
+            if name in self._seen or (self.p.topics and not self._wanted.fullmatch(name)):
                 continue
             offers = self.get_publishers_info_by_topic(name)
             if offers and len(types) == 1:
-                self._known.add(name)
+                self._seen.add(name)
                 self._try(partial(self._subscribe, name, types[0], offers))
 
     def _subscribe(self, name: str, message: str, offers: Sequence[TopicEndpointInfo]) -> None:
@@ -98,8 +104,9 @@ class RecorderNode(ManagedNode[RecorderParameters]):
             self.get_logger().warning(f"{name} is not recorded: {error}")
             return
         topic = Topic(name, message, text, str(offers[0].topic_type_hash), [_words(one.qos_profile) for one in offers])
-        channel = self.bag.add_topic(topic)
-        self.topics += 1
+        if name not in self._channels:
+            self._channels[name] = self.bag.add_topic(topic)
+        channel = self._channels[name]
         # listening and its timers end with `activate`; so does this
         self._made_to_act.append(
             self.create_subscription(

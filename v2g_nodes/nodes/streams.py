@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterEvent
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
@@ -81,4 +82,7 @@ DECISION_RECORD = Stream(
 )
 DIAGNOSTICS = Stream("/diagnostics", DiagnosticArray, "1 Hz and on change, each optimizer", 3.0, depth=64)
 CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
+PARAMETERS = Stream(
+    "~/parameters_in_force", ParameterEvent, "once and on change", 0.0, reliable=True, latched=True, depth=1
+)
 E_STOP = Stream("/e_stop", Bool, "on demand; true latches SAFE", 0.0, reliable=True, latched=True, depth=1)
