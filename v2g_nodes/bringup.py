@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from v2g_nodes.bringup_graph import Link
 from v2g_nodes.bringup_inputs import Inputs, Overrides, apply_overrides, resolve_station, validate_inputs
 from v2g_nodes.bringup_parameters import (
     Parameter,
@@ -124,21 +125,6 @@ class ProcessPlan:
     def is_partial(self) -> bool:
         """Whether other hosts run more modules of the station."""
         return len(self.modules) < len(self.station.modules)
-
-
-@dataclass(frozen=True)
-class Link:
-    """An edge of the ROS graph that must be there.
-
-    Args:
-        topic: full name.
-        publisher: full node name.
-        subscriber: full node name.
-    """
-
-    topic: str
-    publisher: str
-    subscriber: str
 
 
 def module_namespace(module_id: int) -> str:

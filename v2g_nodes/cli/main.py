@@ -77,6 +77,7 @@ COMMANDS = (
     Command("doctor", "v2g_nodes.cli.doctor:doctor", "Look at the bus, ROS 2 and this machine: is all well?"),
     Command("record", "v2g_nodes.cli.record:record", "Record the topics of a running station as a rosbag2 folder."),
     Command("replay", "v2g_nodes.cli.replay:replay", "Make every decision of a recorded run again and compare."),
+    Command("graph", "v2g_nodes.cli.graph:graph", "Show the ROS graph of the running station, or draw it."),
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),

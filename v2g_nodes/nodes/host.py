@@ -91,7 +91,7 @@ class Host:
         self._nodes: list[ManagedNode[Any]] = []
         # The DDS participant lives as long as any node does: this one joins the graph before there is a role.
         self._placeholder: Node | None = Node(
-            f"host_{name}_{os.getpid()}",
+            f"_host_{name}_{os.getpid()}",
             context=self.process.context,
             enable_rosout=False,
             start_parameter_services=False,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from v2g_nodes.audit import AuditLog
 from v2g_nodes.core.droop_settings import DroopSettings, build_law
 from v2g_nodes.core.run_statistics import EpochResult
 from v2g_nodes.msg import DecisionRecord, GridSignal, Meter, ModuleStatus, StationStatus
@@ -73,11 +72,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         )
         self._started_ns = 0
         self._settled: EpochResult | None = None
-        audit = AuditLog(
-            Path(p.audit_file) if p.audit_file else None,
-            lambda text: self.get_logger().error(text, throttle_duration_sec=5.0),
-        )
-        self._settlement = SettlementLog(audit, self.get_fully_qualified_name())
+        self._settlement = SettlementLog(self.audit, self.get_fully_qualified_name())
         self._published_ns = 0
         self._status_out = self.publisher(streams.STATION_STATUS.of_host(self.get_namespace()))
 
