@@ -15,8 +15,10 @@ from v2g_nodes.bringup_dds import loopback_environment
 from v2g_nodes.bringup_expected import expected_graph, missing_parts
 from v2g_nodes.bringup_graph import GraphView, to_json, topology_of
 from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.graph_svg import graph_svg
 from v2g_nodes.cli.graph_text import graph_dot, graph_text
+from v2g_nodes.cli.layouts import write_layouts
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import load_station
@@ -31,6 +33,9 @@ def graph(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Write a drawing: .svg, .dot or .json.")
     ] = None,
+    layouts: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write layouts for PlotJuggler, Foxglove, rqt and diagnostics.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Show the live graph: nodes by module, who hears whom, which topics go where.
@@ -40,6 +45,7 @@ def graph(
     """
     check_writable(json)
     _check_output(output)
+    folder = None if layouts is None else prepare_folder(layouts, "--layouts")
     file = None if station is None else load_station(station)
     expected = None if file is None else expected_graph(file)
     os.environ.update(loopback_environment(os.environ) if file is None else node_environment(file, os.environ))
@@ -59,6 +65,8 @@ def graph(
         texts = {".svg": lambda: graph_svg(view, title, missing), ".dot": lambda: graph_dot(view),
                  ".json": lambda: json_module.dumps(to_json(view, missing), indent=2) + "\n"}
         _write(output, texts[Path(output).suffix]())
+    if folder is not None:
+        write_layouts(folder, [*view.modules])
     if json is None:
         Console().print(graph_text(view, domain, missing))
     else:
