@@ -103,6 +103,7 @@ def run_parameters(station: Station, overrides: Overrides, inputs: Inputs) -> Pa
     hardware = any(module.backend == "can" for module in station.modules) and not station.can.stand_ins
     audit = audit_path(station.audit_file, station.name, hardware, os.environ)
     return {"audit_file": "" if audit is None else str(audit),
+            "real_time": station.droop.real_time,
             "use_sim_time": overrides.use_sim_time or overrides.speed != 1.0, "speed": float(overrides.speed),
             "start_time_of_day_s": float(inputs.start_s), "nominal_hz": float(station.nominal_hz)}
 
@@ -185,7 +186,7 @@ def _departure(clock: str | None, start_s: float) -> float:
 def droop_parameters(station: Station, module: Module) -> Parameters:
     """Answer to frequency."""
     return {**limit_parameters(station, module), **law_parameters(station),
-            "nominal_v": station.grid.nominal_v,
+            "nominal_v": station.grid.nominal_v, "cpu": -1 if station.droop.cpu is None else station.droop.cpu,
             "gain_kw_per_hz": droop_gain_kw_per_hz(station, module),
             "deadband_hz": station.droop.deadband_hz,
             "rate_hz": station.droop.rate_hz,

@@ -38,6 +38,10 @@ class DroopSection(Section):
     deadband_hz: float = _key(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
     reserve_hz: float = _key(0.05, "deviation for which the optimizer leaves room on each side", "Hz", 0.0, 1.0)
     rate_hz: float = _key(200.0, "droop ticks per second", "Hz", 1.0, 1000.0)
+    real_time: Literal["auto", "on", "off"] = _key(
+        "auto", "real-time class (SCHED_FIFO) of the control processes: auto = where permitted; on = warn where it is "
+        "not; off = normal priority")
+    cpu: int | None = _key(None, "core to which the droop processes of a host are pinned; null = any", "", 0, 1023)
     law: DroopLaw = _key(
         "plain", "plain = gain and deadband above; ieee1547 (IEEE 1547-2018), en50549 (EN 50549-1) = grid codes")
     category: Literal["I", "II", "III"] = _key("III", "abnormal operating performance category of law ieee1547")

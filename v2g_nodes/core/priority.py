@@ -44,5 +44,22 @@ def claim_real_time(priority: int) -> bool:
     return True
 
 
+def pin(core: int) -> bool:
+    """Keep every thread of this process, and those it starts from now on, on one core.
+
+    Args:
+        core: number of the core, from 0.
+
+    Returns:
+        False when there is no such core, or it is not for this process; then nothing changes.
+    """
+    if core not in os.sched_getaffinity(0):
+        return False
+    for thread in _threads():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, {core})
+    return True
+
+
 def _threads() -> list[int]:
     return [int(path.name) for path in Path("/proc/self/task").iterdir()]

@@ -32,6 +32,7 @@ class DroopParameters(LimitParameters, LawParameters):
     deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
+    cpu: int = parameter(-1, "core to which the process is pinned; -1 = none", "", -1, 1023)
     optimizer_silent_s: float = parameter(1.0, "a base set-point that is not repeated is held so long", "s", 0.3, 60.0)
 
 

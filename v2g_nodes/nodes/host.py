@@ -19,6 +19,7 @@ optimizer --ros-args -p ...`) it runs that one node with ROS arguments.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -33,13 +34,6 @@ from rclpy.parameter import Parameter
 
 from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import InputError, StartupError, V2gError
-from v2g_nodes.core.priority import (
-    BRIDGE_PRIORITY,
-    DROOP_PRIORITY,
-    OPTIMIZER_PRIORITY,
-    SIGNAL_PRIORITY,
-    claim_real_time,
-)
 from v2g_nodes.nodes import events
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.can_bridge_node import CanBridgeNode
@@ -50,6 +44,7 @@ from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
 from v2g_nodes.nodes.recorder_node import RecorderNode
+from v2g_nodes.nodes.scheduling import schedule
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 from v2g_nodes.nodes.witness_node import WitnessNode
@@ -66,10 +61,6 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
     "recorder": RecorderNode,
     "witness": WitnessNode,
 }
-
-PRIORITIES = {"grid_signal": SIGNAL_PRIORITY, "droop": DROOP_PRIORITY, "optimizer": OPTIMIZER_PRIORITY,
-              "can_bridge": BRIDGE_PRIORITY,
-              "witness": OPTIMIZER_PRIORITY}  # what it misses is not measured  # fmt: skip
 
 #: lifecycle states a role may ask for, and the steps that lead there
 STEPS: Mapping[str, tuple[str, ...]] = {
@@ -139,9 +130,8 @@ class Host:
         _check_role(nodes)
         if self._nodes:
             raise StartupError(f"this process has its role already: {self._nodes[0].get_fully_qualified_name()}")
-        wanted = max((PRIORITIES.get(spec["kind"], 0) for spec in nodes), default=0)
-        if wanted and not claim_real_time(wanted):
-            events.emit("note", text="real-time scheduling is not permitted here; control runs at normal priority")
+        for text in schedule(nodes):
+            events.emit("note", text=text)
         for spec in nodes:
             self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
         self._drop_placeholder()
@@ -183,6 +173,8 @@ class Host:
                 if getattr(node, f"trigger_{step}")() is not TransitionCallbackReturn.SUCCESS:
                     kind = InputError if isinstance(node.failure, InputError) else StartupError
                     raise kind(f"{node.get_fully_qualified_name()}: {node.failure or step}")
+        gc.collect()
+        gc.freeze()  # what is there now stays: a later collection would stop droop for 50 ms to find that out
         events.emit("ready", nodes=[node.get_fully_qualified_name() for node in self._nodes])
 
     def _drop_placeholder(self) -> None:

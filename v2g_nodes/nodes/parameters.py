@@ -51,6 +51,7 @@ class RunParameters:
     start_time_of_day_s: float = parameter(0.0, "local time of day at the start", "s", 0.0, 86400.0)
     trial_clock_step_s: float = parameter(0.0, "trial: ROS time of this node is off by", "s", -1e5, 1e5, settable=True)
     run_started_s: float = parameter(0.0, "wall time (Unix) at which the run started; 0 = when the node starts", "s")
+    real_time: str = parameter("auto", "SCHED_FIFO for the process of control nodes: auto, on (and say why not), off")
     audit_file: str = parameter("", "append-only log of parameter changes and operators' actions; empty = none")
 
 
