@@ -127,7 +127,7 @@ def launch_processes(
     Args:
         values: launch configurations.
         environment: of the caller.
-        started_unix_s: when the run begins.
+        started_unix_s: when the run begins, where the station file does not say so.
 
     Raises:
         InputError: a value that can't be used.
@@ -138,6 +138,8 @@ def launch_processes(
     plan = plan_from_text(values)
     state = "active" if _value(AUTOSTART, values.get("autostart") or "true") else "unconfigured"
     states = {node.full_name: state for node in plan.nodes}
+    if plan.inputs.started_unix_s is not None:
+        started_unix_s = plan.inputs.started_unix_s
     return LaunchProcesses(node_environment(plan.station, environment),
                            tuple(launch_node(process, started_unix_s, states) for process in plan.processes))
 

@@ -16,7 +16,9 @@ from v2g_nodes.nodes.module_node import LOCAL_MODULES
 from v2g_nodes.nodes.requests import state_of
 
 from .conftest import SUCCESS, Bench, Untyped
-from .test_lifecycle import PARAMETERS, empty_folder, make  # noqa: F401 - a fixture
+from .test_lifecycle import PARAMETERS, empty_folder, make
+
+__all__ = ["empty_folder"]  # a fixture
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = (
     State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE,

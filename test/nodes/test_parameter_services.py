@@ -29,7 +29,9 @@ from v2g_nodes.nodes.host import KINDS
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 
 from .conftest import Bench, Untyped
-from .test_lifecycle import make
+from .test_lifecycle import empty_folder, make
+
+__all__ = ["empty_folder"]  # a fixture
 
 
 @dataclass(frozen=True)

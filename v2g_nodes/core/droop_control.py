@@ -121,6 +121,15 @@ class DroopControl:
         self._flowing = bool(values[0])
         self._law.restore(values[1:])
 
+    def change_law(self, law: Law) -> None:
+        """Follow a law with other constants, from the state of the one before.
+
+        Args:
+            law: of the same class.
+        """
+        law.restore(self._law.state())
+        self._law = law
+
     def decide(self, inputs: DroopInputs) -> float:
         """Power to ask for [kW]; a function of the inputs, of those before and of nothing else."""
         self.ceased = not self._law.may_flow(inputs.frequency_hz, inputs.voltage_pu, inputs.dt_s)

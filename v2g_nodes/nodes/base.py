@@ -122,6 +122,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         found, reason = changes(self, self.p, parameter_list)
         try:
             reason = reason or (self.apply(found) if found else "")
+        except V2gError as error:
+            reason = str(error)
         except Exception as error:  # noqa: BLE001 - whoever sets a parameter must not end control
             self.get_logger().error(traceback.format_exc())
             reason = f"{type(error).__name__}: {error}"

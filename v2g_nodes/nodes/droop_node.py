@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from v2g_nodes.core.droop_control import DroopInputs
-from v2g_nodes.core.droop_settings import DroopSettings, build_control
+from v2g_nodes.core.droop_settings import PLAIN, DroopSettings, build_control, build_law
 from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.module_control import ModuleControl
@@ -28,8 +29,10 @@ RECORD_S = 0.5  # s, records that are full are looked for so often
 class DroopParameters(LimitParameters, LawParameters):
     """Parameters of the droop node."""
 
-    gain_kw_per_hz: float = parameter(0.0, "share of the station's gain", "kW/Hz", 0.0, 1e5)
-    deadband_hz: float = parameter(0.010, "deviation without an answer", "Hz", 0.0, 0.5)
+    gain_kw_per_hz: float = parameter(
+        0.0, "share of the station's gain, of the plain law", "kW/Hz", 0.0, 1e5, settable=True)
+    deadband_hz: float = parameter(
+        0.010, "deviation without an answer, of the plain law", "Hz", 0.0, 0.5, settable=True)
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
     cpu: int = parameter(-1, "core to which the process is pinned; -1 = none", "", -1, 1023)
@@ -40,6 +43,16 @@ class DroopNode(ManagedNode[DroopParameters]):
     """See module docstring. `_on_tick` runs in the ticker's thread, everything else in the executor's."""
 
     PARAMETERS = DroopParameters
+    _settings: DroopSettings  # to be in force from the next tick on
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Gain and deadband, from the next tick on."""
+        law = {name: changes[name] for name in ("gain_kw_per_hz", "deadband_hz") if name in changes}
+        if law and self.p.law != PLAIN:
+            return f"{next(iter(law))} with law {self.p.law}, allowed with {PLAIN}"
+        if law and self.configured:
+            self._settings = replace(self._settings, **law)
+        return ""
 
     def configure(self) -> None:
         """Find the module of this process.
@@ -53,12 +66,14 @@ class DroopNode(ManagedNode[DroopParameters]):
             raise InputError(f"module {p.module_id} is not in the process of its droop, found {found}")
         self._module: ModuleNode = LOCAL_MODULES[p.module_id]
         hold_s = p.held_s(p.signal_hold_s)
-        settings = DroopSettings(p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s,
-                                 p.law, p.p_max_kw, p.law_category, p.law_changes)
-        self._control = build_control(settings)
+        self._settings = DroopSettings(
+            p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s,
+            p.law, p.p_max_kw, p.law_category, p.law_changes)
+        self._settings_in_force = self._settings
+        self._control = build_control(self._settings)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
-        self._record = DroopRecord(p.module_id, settings, self._module.p.ramp_kw_per_s)
+        self._record = DroopRecord(p.module_id, self._settings, self._module.p.ramp_kw_per_s)
         self._record_out = self.publisher(streams.DECISION_RECORD)
         self._diagnostics = DroopDiagnostics(self, self._module.law_s, self._control.signal_age_s)
 
@@ -104,6 +119,8 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._diagnostics.base_until_s = until_s
 
     def _on_tick(self, tick: Tick) -> None:
+        if self._settings is not self._settings_in_force:
+            self._change_law(self._settings)
         inputs: DroopInputs | None = None
 
         def request(control: ModuleControl, now_s: float, dt_s: float) -> float:
@@ -127,6 +144,11 @@ class DroopNode(ManagedNode[DroopParameters]):
             if self._arrival_ns == arrival_ns:  # else another one has come meanwhile, for the next tick
                 self._arrival_ns = 0
         self._record.note(tick, inputs, applied_kw)
+
+    def _change_law(self, settings: DroopSettings) -> None:
+        self._control.change_law(build_law(settings))
+        self._record.renew(settings)
+        self._settings_in_force = settings
 
     def _on_record(self, ended: bool = False) -> None:
         if self._seat.failed:  # the module has taken over; whoever started this process gives it another try

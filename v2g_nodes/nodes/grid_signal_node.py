@@ -29,7 +29,7 @@ class GridSignalParameters(RecordingParameters):
     period_s: float = parameter(1.0, "period of the messages", "s", 0.02, 10.0)
     epoch_period_s: float = parameter(2.0, "a new epoch is asked for this often", "s", 0.05, 60.0)
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
-    site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5)
+    site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5, settable=True)
 
 
 class GridSignalNode(ManagedNode[GridSignalParameters]):
@@ -55,6 +55,7 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         self._sequence = 0
         self._signal_sequence = -1
         self._signal_pu = 0.0
+        self._site_load_kw = self.p.site_load_kw
         self._sent: GridSignal | None = None
         self._sent_s = -math.inf  # steady time
         self._diagnostics = Diagnostics(self, self._statuses)
@@ -107,6 +108,7 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         signal_sequence = convert.signal_sequence(ros_s, self.p.epoch_period_s)
         if signal_sequence != self._signal_sequence:  # one epoch has one target, whichever of its signals is heard
             self._signal_sequence = signal_sequence
+            self._site_load_kw = self.p.site_load_kw
             self._signal_pu = self._recordings.signal_pu(time_of_day_s)
         self._sequence = (self._sequence + 1) % 2**32
         self._sent, self._sent_s = GridSignal(
@@ -119,7 +121,7 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
             voltage_v=self._voltage_v(time_of_day_s),
             price_eur_per_kwh=self._recordings.price_eur_per_kwh(time_of_day_s),
             signal_pu=self._signal_pu,
-            site_load_kw=self.p.site_load_kw,
+            site_load_kw=self._site_load_kw,
         ), time.monotonic()
         self._signal_out.publish(self._sent)
 

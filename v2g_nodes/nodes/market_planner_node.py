@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.plan import DAY_S, Plan, price_threshold_plan
+from v2g_nodes.core.plan import DAY_S, PLAN_VERSION_MAX, Plan, price_threshold_plan
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import Diagnostics, node_name
@@ -27,10 +29,12 @@ RULES = ("price_threshold", "csv", "none")
 class MarketPlannerParameters(RecordingParameters):
     """Parameters of the market planner node."""
 
-    rule: str = parameter("price_threshold", "how the plan is made: price_threshold | csv | none")
-    plan_csv: str = parameter("", "plan file for rule csv: time, base_kw, capacity_kw")
-    capacity_fraction: float = parameter(0.6, "share of the rating offered for regulation", "", 0.0, 1.0)
-    base_fraction: float = parameter(0.1, "share of the rating, out in dear slots, in in cheap ones", "", 0.0, 1.0)
+    rule: str = parameter("price_threshold", "how the plan is made: price_threshold | csv | none", settable=True)
+    plan_csv: str = parameter("", "plan file for rule csv: time, base_kw, capacity_kw", settable=True)
+    capacity_fraction: float = parameter(
+        0.6, "share of the rating offered for regulation", "", 0.0, 1.0, settable=True)
+    base_fraction: float = parameter(
+        0.1, "share of the rating, out in dear slots, in in cheap ones", "", 0.0, 1.0, settable=True)
     rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
 
 
@@ -51,6 +55,20 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
             self, lambda: [plan_status(node_name(self), self.p, self._plan, time.monotonic() - self._sent_s)]
         )
         self._plan_out = self.publisher(streams.MARKET_PLAN)
+
+    def apply(self, changes: Mapping[str, Any]) -> str:
+        """Another plan, under the next version; epochs that begin from now on follow it."""
+        if not self.configured or changes.keys() <= {"trial_clock_step_s"}:
+            return ""
+        others = [info.node_namespace for info in self.get_publishers_info_by_topic(streams.MARKET_PLAN.topic)
+                  if info.node_name == self.get_name() and info.node_namespace != self.get_namespace()]  # fmt: skip
+        if others:
+            return f"a planner in {others[0]} sends its plan too, allowed is a change of the station file on every host"
+        version = self._plan.version % PLAN_VERSION_MAX + 1
+        self._plan = replace(make_plan(replace(self.p, **changes)), version=version)
+        if self.active:
+            self._send()
+        return ""
 
     def activate(self) -> None:
         """Send it, and again every ten seconds."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rclpy.context import Context
 
 from v2g_nodes.core.battery import VehicleState
 from v2g_nodes.core.cost import LocalCost
+from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.optimizer import ModuleOptimizer
@@ -44,6 +46,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
     """See module docstring."""
 
     PARAMETERS = OptimizerParameters
+    _offer: OfferRule
 
     def __init__(
         self, name: str, namespace: str, overrides: dict[str, object], context: Context | None = None
@@ -52,8 +55,11 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._trials = Trials(self.get_fully_qualified_name(), self.p)
 
     def apply(self, changes: Mapping[str, Any]) -> str:
-        """Trials take over at once."""
-        return self._trials.apply(changes)
+        """Trials at once, the headroom from the next epoch on."""
+        reason = self._trials.apply(changes)
+        if "headroom_kw" in changes and self.configured and not reason:
+            self._offer = offer_of(replace(self.p, headroom_kw=changes["headroom_kw"]))
+        return reason
 
     def configure(self) -> None:
         """Publishers now, subscriptions on activation."""

@@ -30,7 +30,7 @@ class OptimizerParameters(TrialParameters):
     algorithm: str = parameter("supply_curve", "how the modules agree")
     island_rule: str = parameter("majority", "who owns the target when the station falls apart")
     price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
-    headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0)
+    headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0, settable=True)
     import_limit_kw: float = parameter(math.nan, "import that peak shaving keeps to", "kW")
     cold_every: int = parameter(8, "every n-th epoch begins cold; 0 = only the first", "", 0, 1_000_000)
     epoch_period_s: float = parameter(2.0, "period of agreements", "s", 0.05, 60.0)

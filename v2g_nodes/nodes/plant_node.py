@@ -41,7 +41,7 @@ class PlantParameters(RecordingParameters, LawParameters):
     damping_pu: float = parameter(20.0, "primary control of the island", "pu/pu", 0.1, 1000.0)
     secondary_s: float = parameter(120.0, "time in which the island takes over the station's power", "s", 1.0, 1e6)
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
-    site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5)
+    site_load_kw: float = parameter(0.0, "load behind the same connection", "kW", 0.0, 1e5, settable=True)
     rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
     inverter_law: str = parameter("station", "Q(V): station = of its specification; ieee1547, en50549 = grid codes")
     inverter_category: str = parameter("B", "normal operating performance category of IEEE 1547-2018: A or B")
