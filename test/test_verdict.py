@@ -28,6 +28,8 @@ def test_a_good_run_is_ok() -> None:
         ({"gate_clips": 1}, "gate_clips 1, allowed 0"),
         ({"gate_clips": None}, "gate_clips not measured, allowed 0"),
         ({"unjudged_epochs": 2}, "2 epochs could not be judged, see the monitor's log"),
+        ({"unreached": ["ek3_03: set-points: no answer"]}, "ek3_03: set-points: no answer"),
+        ({"unreached": []}, "ok"),
         ({"restarts": 1}, "ok"),  # it has a key of its own
     ],
 )

@@ -210,6 +210,7 @@ def test_diagnostics_tell_every_message_of_every_sender(bench: Bench, far: FarHo
     values = values_of(told[-1])
     assert values["CURVE of controller 3"].startswith("ok: 1 frames")
     assert values["up"] == "True"
+    bench.until(lambda: float(values_of(told[-1])["bus load"]) > 0.0, "its own words make a load")
     spoiled = far.frames[0].payload[:-1] + b"\xff"
     far.link.send(far.frames[0]._replace(payload=spoiled))
     bench.until(lambda: told[-1].status[0].level == DiagnosticStatus.WARN, "a refused frame is worth a warning")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from v2g_nodes.nodes.plant_node import PlantNode
 from v2g_nodes.sim.ek3_module import Measurement
 
 from .conftest import Bench
+from .test_can_module import BUS, stand_in
 from .test_module_and_droop import Rig
 from .test_monitor import Play
 
@@ -63,6 +65,10 @@ class Told:
             status = self.last.get(name)
             found = "nothing" if status is None else f"{ord(status.level)} {status.message}"
             raise AssertionError(f"{name}: {found}, expected {level.name} {text}") from error
+        return self.values(name)
+
+    def values(self, name: str) -> dict[str, str]:
+        """Values of the latest."""
         return {item.key: item.value for item in self.last[name].values}
 
 
@@ -227,6 +233,29 @@ def test_a_broken_limit_and_a_gate_that_had_to_act_are_told(
         rig.module._backend, "step", lambda *a: step(*a)._replace(constraint_violations=1, violation="ramp")
     )
     told.wait("ek3_01: limits", Level.ERROR, "constraint violation: ramp")
+
+
+def test_a_module_on_the_bus_tells_whether_it_is_reached_and_the_load(bench: Bench, tmp_path: Path) -> None:
+    rig = Rig(bench, backend="can", **BUS)
+    told = Told(bench, rig.until)
+    rig.base_kw = 1.0
+    told.wait("ek3_01: set-points", Level.ERROR, "module has not answered")
+    with stand_in(tmp_path / "state.json"):
+        rig.reach(1.0)
+        told.wait("ek3_01: set-points", Level.OK, " kW as set")
+        told.wait("ek3_01: CAN bus", Level.OK, "bus A works")
+        rig.until(lambda: float(told.values("ek3_01: CAN bus")["bus load"]) > 0.001, "some frames a second")
+        assert told.values("ek3_01: CAN bus")["STATUS of module 1"].startswith("ok: ")
+    told.wait("ek3_01: set-points", Level.ERROR, "module has left the bus")
+    told.wait("ek3_01: CAN bus", Level.ERROR, "module has left the bus")
+
+
+def test_a_dry_run_is_worth_a_warning(bench: Bench, tmp_path: Path) -> None:
+    rig = Rig(bench, backend="can", can_dry_run=True, **BUS)
+    told = Told(bench, rig.until)
+    with stand_in(tmp_path / "state.json"):
+        rig.base_kw = 1.0
+        told.wait("ek3_01: set-points", Level.WARN, "dry run: nothing is sent to the hardware")
 
 
 # droop

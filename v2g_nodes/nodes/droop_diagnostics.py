@@ -35,9 +35,13 @@ class DroopDiagnostics:
         self._diagnostics = Diagnostics(node, lambda: [self._status()])
         self.base_until_s = -math.inf  # law time until which the base set-point counts
         self._overruns = self._missed = 0
-        self._recorded_s = -math.inf
+        self._recorded_s = math.nan  # or begun
         self._rate_hz = self._jitter_ms = self._latency_ms = math.nan
-        self.start = self._diagnostics.start
+
+    def start(self) -> None:
+        """Begin to tell; the ticks begin now too."""
+        self._recorded_s = time.monotonic()
+        self._diagnostics.start()
 
     def took(self, record: DecisionRecord, overruns: int) -> None:
         """The ticks of a second.
@@ -70,7 +74,9 @@ class DroopDiagnostics:
             "gain kW/Hz": self._p.gain_kw_per_hz,
         })  # fmt: skip
         if time.monotonic() - self._recorded_s > SILENT_S:
-            status.error("no tick yet" if math.isinf(self._recorded_s) else "does not tick")
+            status.error("does not tick")
+        elif math.isnan(self._rate_hz):
+            status.warn("no second of ticks yet")
         elif self._rate_hz < RATE_SHARE * self._p.rate_hz:
             status.warn(f"{self._rate_hz:.1f} Hz of {self._p.rate_hz:g} Hz, {self._missed} ticks missed")
         elif self._jitter_ms > LATE_PERIODS * 1e3 / self._p.rate_hz:

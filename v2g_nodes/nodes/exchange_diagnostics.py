@@ -21,7 +21,7 @@ class ExchangeDiagnostics:
     Args:
         node: the optimizer node; make this while it is configured.
         optimizer: of the node.
-        own_silence_s: tells for how long the own module has been silent [s].
+        own_silence_s: tells for how long the own module has been silent [s]; infinite before its first word.
     """
 
     def __init__(
@@ -67,7 +67,9 @@ class ExchangeDiagnostics:
         for k, why in sorted(optimizer.faults.items()):
             status.error(f"module {k} excluded: {why}")
             status.values[f"excluded {k}"] = why
-        if silence_s > streams.APPLIED.max_age_s:
+        if math.isinf(silence_s):
+            status.warn("own module not heard yet")
+        elif silence_s > streams.APPLIED.max_age_s:
             status.error(f"own module silent for {silence_s:.1f} s")
         if len(members) < len(p.module_ids):
             status.warn(f"island of {len(members)} of {len(p.module_ids)} modules")

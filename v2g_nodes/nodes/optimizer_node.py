@@ -152,7 +152,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._diagnostics.look()
 
     def _own_silence_s(self) -> float:
-        return (time.monotonic_ns() - self._applied_ns) / 1e9
+        return math.inf if self._applied is None else (time.monotonic_ns() - self._applied_ns) / 1e9
 
     def _on_applied(self, message: Applied) -> None:
         if all(map(math.isfinite, (message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))):
