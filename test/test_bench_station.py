@@ -24,8 +24,10 @@ from v2g_nodes.station import default_station
 FIGURES = {
     "modules": 8, "rounds_median": 8.0, "epoch_ms_median": 20.0, "round_ms_median": 2.0, "droop_jitter_ms_p99": 0.3,
     "droop_rate_hz": 200.0, "signal_to_setpoint_ms_p99": 9.0, "bytes_per_message_max": 60, "verdict": "ok",
+    "droop_overruns": 3,
 }  # fmt: skip
-EXTRA_KEYS = ("timer_jitter_ms_p99", "hop_ms_p99", "droop_jitter_over_floor", "timer_jitter_real_time_ms_p99")
+EXTRA_KEYS = ("timer_jitter_ms_p99", "hop_ms_p99", "droop_jitter_over_floor", "timer_jitter_real_time_ms_p99",
+              "droop_jitter_over_real_time_floor", "real_time")
 
 
 def transport_floor(round_ms: float) -> TransportFloor:
@@ -67,6 +69,22 @@ def test_what_must_be_kept_is_judged(changes: dict[str, Any], row: str, verdict:
     console.print(comparison_table(compare({**FIGURES, **changes}, Floor(1.25, 2.0, 0.6))))
     line = next(line for line in console.export_text().splitlines() if row in line)
     assert verdict in line
+
+
+def shown(floor: Floor, **changes: float) -> list[str]:
+    console = Console(file=io.StringIO(), width=150, record=True)
+    console.print(comparison_table(compare({**FIGURES, **changes}, floor)))
+    return console.export_text().splitlines()
+
+
+def test_goals_missed_ticks_and_the_scheduling_class_are_told() -> None:
+    lines = shown(Floor(1.25, 2.0, 0.6, 0.1), round_ms_median=2.0, epoch_ms_median=19.0)
+    told = {what: next(line for line in lines if what in line) for what in ("round", "epoch", "missed  ")}
+    assert "missed" in told["round"], "2 ms, the goal is 1 ms"
+    assert told["epoch"].count("kept") == 2
+    assert any("droop ticks missed" in line and " 3 " in line for line in lines)
+    assert any("SCHED_FIFO" in line and "0.1 ms, droop 3 times that" in line for line in lines)
+    assert any("not permitted here, v2g doctor" in line for line in shown(Floor(1.25, 2.0, 0.6)))
 
 
 def test_floors_are_measured_before_and_after_and_the_mean_counts(

@@ -31,6 +31,7 @@ STEP_PU = (0.25, 0.45)  # up and down in turn: as far as the ramp lets modules f
 MARGIN_S = 120.0  # of the step recording before the start and after the end
 FLOOR_S = 3.0  # each time for ring and timers
 EPOCH_MUST, JITTER_MUST, LATENCY_MUST_MS, BYTES_MUST = 2.5, 3.0, 100.0, 64
+EPOCH_GOAL_MS, ROUND_GOAL_MS, JITTER_GOAL_MS, LATENCY_GOAL_MS = 20.0, 1.0, 1.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,13 @@ def compare(figures: Mapping[str, object], floor: Floor) -> dict[str, object]:
         "hop_ms_p99": floor.hop_p99_ms,
         "droop_jitter_over_floor": _value(figures, "droop_jitter_ms_p99") / floor.timer_p99_ms,
         "timer_jitter_real_time_ms_p99": floor.real_time_p99_ms,
+        "droop_jitter_over_real_time_floor": _value(figures, "droop_jitter_ms_p99") / floor.real_time_p99_ms,
+        "real_time": not math.isnan(floor.real_time_p99_ms),
     }
 
 
 def comparison_table(figures: Mapping[str, object]) -> Table:
-    """Station against floor, and what is asked for.
+    """Station against floor, what is asked for, and the goals in milliseconds with what stands in their way.
 
     Args:
         figures: of `compare`.
@@ -135,21 +138,36 @@ def comparison_table(figures: Mapping[str, object]) -> Table:
     floor_ms = value("rounds_median") * value("transport_round_ms_median")
     latency_must = min(1000.0 / value("droop_rate_hz") + 3.0 * value("hop_ms_p99"), LATENCY_MUST_MS)
     rows = (
-        ("epoch, median [ms]", value("epoch_ms_median"), floor_ms, EPOCH_MUST * floor_ms),
-        ("round, median [ms]", value("round_ms_median"), value("transport_round_ms_median"), None),
+        ("epoch, median [ms]", value("epoch_ms_median"), floor_ms, EPOCH_MUST * floor_ms, EPOCH_GOAL_MS),
+        ("round, median [ms]", value("round_ms_median"), value("transport_round_ms_median"), None, ROUND_GOAL_MS),
         ("droop jitter, p99 [ms]", value("droop_jitter_ms_p99"), value("timer_jitter_ms_p99"),
-         JITTER_MUST * value("timer_jitter_ms_p99")),
-        ("signal to set-point, p99 [ms]", value("signal_to_setpoint_ms_p99"), value("hop_ms_p99"), latency_must),
-        ("message [B]", value("bytes_per_message_max"), None, float(BYTES_MUST)),
+         JITTER_MUST * value("timer_jitter_ms_p99"), JITTER_GOAL_MS),
+        ("signal to set-point, p99 [ms]", value("signal_to_setpoint_ms_p99"), value("hop_ms_p99"), latency_must,
+         LATENCY_GOAL_MS),
+        ("message [B]", value("bytes_per_message_max"), None, float(BYTES_MUST), None),
+        ("droop ticks missed", value("droop_overruns"), None, None, None),
     )
-    table = Table(title="against the floors of this machine")
-    for title in ("", "station", "floor", "ratio", "must be at most", ""):
+    table = Table(title="against the floors of this machine", caption=_real_time_text(figures))
+    for title in ("", "station", "floor", "ratio", "must be at most", "", "goal", ""):
         table.add_column(title, justify="left" if title == "" else "right")
-    for what, station, floor, must in rows:
+    for what, station, floor, must, goal in rows:
         ratio = "" if floor is None else f"{station / floor:.2f}"
-        kept = "" if must is None else "[green]kept[/]" if station <= must else "[red]missed[/]"
-        table.add_row(what, f"{station:.3g}", _shown(floor), ratio, _shown(must), kept)
+        table.add_row(what, f"{station:.3g}", _shown(floor), ratio, _shown(must), _judged(station, must, "red"),
+                      _shown(goal), _judged(station, goal, "yellow"))
     return table
+
+
+def _judged(station: float, limit: float | None, color: str) -> str:
+    return "" if limit is None else "[green]kept[/]" if station <= limit else f"[{color}]missed[/]"
+
+
+def _real_time_text(figures: Mapping[str, object]) -> str:
+    """How control was scheduled, and with it the bare timers of the same class: what the machine can do."""
+    if not figures.get("real_time"):
+        return "normal priority: the real-time class is not permitted here, v2g doctor says what to set"
+    floor_ms = _value(figures, "timer_jitter_real_time_ms_p99")
+    ratio = _value(figures, "droop_jitter_over_real_time_floor")
+    return f"real-time class (SCHED_FIFO); bare timers in it: p99 {floor_ms:.3g} ms, droop {ratio:.3g} times that"
 
 
 def _measure(plan: ProcessPlan, modules: int, when: str) -> TransportFloor:
