@@ -69,7 +69,6 @@ def test_only_who_is_meant_is_armed_and_a_stop_reaches_all(desk: Desk) -> None:
 
 def test_who_is_missing_refuses_or_does_not_confirm_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk.modules[0], "_arm", lambda: "backend: no answer from the device")
-    desk.modules[0].add_on_set_parameters_callback(desk.modules[0]._on_parameters)
     code, log, told = desk.run("arm", "--modules", "1,2,3")
     assert code == 1
     assert "not armed: module 1, 3" in log
