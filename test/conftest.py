@@ -19,6 +19,11 @@ PORT_BASE, PORTS_PER_DOMAIN = 7400, 250  # RTPS 2.2, section 9.6.1.1
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update`: files that tests make from the code, or compare with it, are written anew."""
+    parser.addoption("--update", action="store_true", help="write generated files anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the folder they are in."""
     for item in items:
