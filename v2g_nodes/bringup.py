@@ -202,7 +202,8 @@ def _station_processes(
     def alone(kind: str, parameters: Parameters, nice: int = 0) -> ProcessSpec:
         return ProcessSpec(kind, STATION_COLOR, nice, (NodeSpec(kind, kind, place.namespace, {**parameters, **run}),))
 
-    before = [alone("recorder", recorder_parameters(station, options), RECORDER_NICE)] if options.record_dir else []
+    recorder = alone("recorder", recorder_parameters(station, modules, options), RECORDER_NICE)
+    before = [recorder] if options.record_dir else []
     before += [alone("plant", plant_parameters(station, modules))] if is_simulated(station) else []
     links = [f"{link.topic} {link.publisher} {link.subscriber}"
              for link in expected_links(station, modules, place.leads, place.namespace)]

@@ -303,9 +303,10 @@ def _are_joined(station: Station, modules: Sequence[Module]) -> bool:
     return reached == ids
 
 
-def recorder_parameters(station: Station, options: Overrides) -> Parameters:
+def recorder_parameters(station: Station, modules: Sequence[Module], options: Overrides) -> Parameters:
     """The bag, and in it the station as it is run; a station file may be JSON."""
-    return {"folder": options.record_dir, "station": station.model_dump_json(exclude_none=True)}
+    return {"folder": options.record_dir, "station": station.model_dump_json(exclude_none=True),
+            "module_ids": [module.id for module in modules]}
 
 
 def plant_parameters(station: Station, modules: Sequence[Module]) -> Parameters:

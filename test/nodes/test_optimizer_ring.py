@@ -113,7 +113,8 @@ class Ring:
         mask = sum(1 << (k - 1) for k in members)
 
         def found(k: int) -> list[DecisionRecord]:
-            return [r for r in self.records[k] if r.signal_sequence == sequence and r.members == mask]
+            return [r for r in self.records[k]
+                    if r.kind == DecisionRecord.EPOCH and r.signal_sequence == sequence and r.members == mask]
 
         self.until(lambda: all(found(k) for k in members), f"{members} agree on epoch {sequence}")
         return [found(k)[-1] for k in members]

@@ -14,13 +14,14 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.nodes import events
+from v2g_nodes.msg import DecisionRecord
+from v2g_nodes.nodes import events, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.parameters import RunParameters, parameter
 from v2g_nodes.sim.bag_writer import BagWriter, Topic
 from v2g_nodes.sim.message_text import definition
 
-LOOK_S = 0.5  # s, new topics are looked for so often
+LOOK_S = 0.1  # s, new topics are looked for so often
 FLUSH_S = 1.0  # s, a killed recorder loses this much
 DEPTH = 1000  # samples of a topic that wait while the disk is slow
 FOLDERS_MAX = 100  # of one name, made by successors of killed recorders
@@ -33,6 +34,7 @@ class RecorderParameters(RunParameters):
     folder: str = parameter("", "bag, a new folder")
     topics: tuple[str, ...] = parameter((), "regular expressions of topics; none = all")
     station: str = parameter("", "station file's text, kept in the bag")
+    module_ids: tuple[int, ...] = parameter((), "modules whose decisions are listened for before they are there")
 
 
 class RecorderNode(ManagedNode[RecorderParameters]):
@@ -62,6 +64,11 @@ class RecorderNode(ManagedNode[RecorderParameters]):
     def activate(self) -> None:
         """Listen to all there is, and to what comes."""
         self._seen.clear()
+        for k in self.p.module_ids:
+            topic = f"/ek3_{k:02d}/{streams.DECISION_RECORD.topic}"
+            if self._is_wanted(topic):
+                self._seen.add(topic)
+                self._listen(topic, DecisionRecord, streams.DECISION_RECORD.qos)
         self.every(LOOK_S, self._look)
         self.every(FLUSH_S, self._flush)
         self._look()
@@ -88,52 +95,60 @@ class RecorderNode(ManagedNode[RecorderParameters]):
         if self.failure_text:
             return
         for name, types in self.get_topic_names_and_types():
-            if name in self._seen or (self.p.topics and not self._wanted.fullmatch(name)):
+            if name in self._seen or not self._is_wanted(name):
                 continue
             offers = self.get_publishers_info_by_topic(name)
             if offers and len(types) == 1:
                 self._seen.add(name)
-                self._try(partial(self._subscribe, name, types[0], offers))
+                message = self._message(name, types[0])
+                if message is not None:
+                    self._listen(name, message, _request(offers))
 
-    def _subscribe(self, name: str, message: str, offers: Sequence[TopicEndpointInfo]) -> None:
+    def _is_wanted(self, topic: str) -> bool:
+        return not self.p.topics or self._wanted.fullmatch(topic) is not None
+
+    def _message(self, topic: str, name: str) -> type[Any] | None:
+        """Class of a message type; None where it is not known here, which is told."""
         try:
-            package, _, kind = message.split("/")
-            message_class = getattr(importlib.import_module(f"{package}.msg"), kind)
-            text = definition(message)
+            package, _, kind = name.split("/")
+            message: type[Any] = getattr(importlib.import_module(f"{package}.msg"), kind)
+            definition(name)
         except (ImportError, AttributeError, ValueError, InputError) as error:
-            self.get_logger().warning(f"{name} is not recorded: {error}")
-            return
-        topic = Topic(name, message, text, str(offers[0].topic_type_hash), [_words(one.qos_profile) for one in offers])
-        if name not in self._channels:
-            self._channels[name] = self.bag.add_topic(topic)
-        channel = self._channels[name]
-        # listening and its timers end with `activate`; so does this
-        self._made_to_act.append(
-            self.create_subscription(
-                message_class, name, self._writer(channel, len(offers) == 1), _request(offers), raw=True
-            )
-        )
+            self.get_logger().warning(f"{topic} is not recorded: {error}")
+            return None
+        return message
 
-    def _writer(self, channel: int, alone: bool) -> Callable[[bytes, dict[str, Any]], None]:
-        """Callback of a topic.
+    def _listen(self, topic: str, message: type[Any], qos: QoSProfile) -> None:
+        subscription = self.create_subscription(message, topic, self._writer(topic, message), qos, raw=True)
+        self._made_to_act.append(subscription)  # goes with what `activate` made
 
-        Args:
-            channel: number in the bag.
-            alone: it has one publisher, so that its numbers show what is missing.
-        """
-        last = 0
+    def _writer(self, topic: str, message: type[Any]) -> Callable[[bytes, dict[str, Any]], None]:
+        """Callback of a topic. It is entered into the bag with its first sample, when it has a publisher."""
+        channel, alone, last = -1, False, 0
 
         def on_sample(data: bytes, info: dict[str, Any]) -> None:
-            nonlocal last
+            nonlocal channel, alone, last
+            if self.failure_text:
+                return
+            if channel < 0:
+                offers = self.get_publishers_info_by_topic(topic)
+                alone = len(offers) == 1
+                channel = self._enter(topic, message, offers)
             number = info["publication_sequence_number"] or 0
             if alone and last and number > last + 1:
                 self.missed += number - last - 1
             last = number
-            received_ns, sent_ns = info["received_timestamp"], info["source_timestamp"]
-            if not self.failure_text:
-                self._try(lambda: self.bag.write(channel, data, received_ns, sent_ns, number))
+            self.bag.write(channel, data, info["received_timestamp"], info["source_timestamp"], number)
 
-        return on_sample
+        return lambda data, info: self._try(partial(on_sample, data, info))
+
+    def _enter(self, topic: str, message: type[Any], offers: Sequence[TopicEndpointInfo]) -> int:
+        if topic not in self._channels:
+            name = f"{message.__module__.split('.')[0]}/msg/{message.__name__}"
+            type_hash = str(offers[0].topic_type_hash) if offers else ""
+            qos = [_words(offer.qos_profile) for offer in offers]
+            self._channels[topic] = self.bag.add_topic(Topic(topic, name, definition(name), type_hash, qos))
+        return self._channels[topic]
 
     def _flush(self) -> None:
         if not self.failure_text:

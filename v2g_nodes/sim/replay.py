@@ -53,6 +53,7 @@ class Replay:
         self._laws: dict[tuple[int, int], DroopReplay | GateReplay | BaseReplay] = {}
         self._sequences: dict[tuple[int, str], int] = {}  # last record of a node
         self._whole: set[tuple[int, int]] = set()  # whose record before this one is known
+        self._late = 0  # nodes with records before the bag
         self.records = 0
         self.lost = 0  # records that the numbers of the others show to be missing
         self.differing = 0
@@ -86,6 +87,8 @@ class Replay:
         """What is left at the end of the bag."""
         yield from self._told(self._agreements.give_up())
         self._missing()
+        if self._late:
+            self._gap(f"{self._late} nodes had written records before the bag begins")
 
     def _of_laws(self, record: Any, kind: int, k: int) -> Iterator[Decision]:  # noqa: ANN401
         if (k, kind) not in self._laws:
@@ -115,6 +118,8 @@ class Replay:
         writer = WRITERS[kind]
         now, last = int(record.sequence), self._sequences.get((k, writer))
         self._sequences[k, writer] = now
+        if last is None and now > 1:
+            self._late += 1
         if last is None or now == last + 1:
             return
         self._whole -= {(k, other) for other, name in WRITERS.items() if name == writer}

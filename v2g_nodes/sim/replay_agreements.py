@@ -134,5 +134,5 @@ def _numbers(agreement: Agreement | None) -> tuple[float, ...]:
 
 def _what_is_missing(name: Name, exchange: _Exchange) -> str:
     missing = ", ".join(str(k) for k in name[5] if k not in exchange.begun)
-    agreed = ", ".join(str(one.module_id) for one in exchange.open if one.replayed is None)
+    agreed = ", ".join(str(k) for k in sorted({one.module_id for one in exchange.open if one.replayed is None}))
     return f"epoch {name[2].signal_sequence}: no record of module {missing}; what module {agreed} agreed to stays open"
