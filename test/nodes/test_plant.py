@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,22 @@ def test_the_meter_adds_up_modules_and_site_load(bench: Bench) -> None:
     site.power_kw = {1: -2.0, 2: -1.0}
     site.until(lambda: site.meter[-1].imported_kwh > last.imported_kwh + 0.02)
     assert site.meter[-1].cost_eur > last.cost_eur
+
+
+@pytest.mark.parametrize(("voltage_v", "net_kw", "reactive_kvar", "tripped"),
+                         [(380.0, 3.5, 0.22 * 6.6 / 0.9, False), (490.0, 0.0, 0.0, True)])  # fmt: skip
+def test_an_inverter_with_a_grid_code_gives_reactive_power_and_trips(
+    bench: Bench, tmp_path: Path, voltage_v: float, net_kw: float, reactive_kvar: float, tripped: bool
+) -> None:
+    recording = tmp_path / "grid.csv"
+    lines = [f"{t},50.0,{voltage_v}" for t in range(int(START_S) - 60, int(START_S) + 600, 30)]
+    recording.write_text("\n".join(["second_of_day,frequency_hz,voltage_v", *lines]), encoding="utf-8")
+    site = Site(bench, frequency_csv=str(recording), law="ieee1547", inverter_law="ieee1547",
+                inverter_settings='{"response_s": 1}')
+    site.power_kw = {1: 2.0, 2: 1.5}
+    site.until(lambda: site.meter and site.meter[-1].station_kw == pytest.approx(3.5)
+               and site.meter[-1].reactive_kvar == pytest.approx(reactive_kvar, abs=0.01)
+               and site.meter[-1].tripped == tripped and site.meter[-1].net_kw == pytest.approx(net_kw))
 
 
 def test_a_module_that_is_silent_feeds_nothing_any_more(bench: Bench) -> None:
