@@ -70,7 +70,7 @@ class Service:
             if inside and self._entering_s >= self._code.enter_delay_s - ROUNDING_S:
                 self.status, self._share = Status.ENTERING, 0.0
         if self._trips((deviation_hz, voltage_pu), dt_s):
-            self.status, self._share, self._entering_s = Status.TRIPPED, 0.0, 0.0
+            self.status, self._entering_s = Status.TRIPPED, 0.0
         elif self.status is not Status.TRIPPED:
             self._share = min(1.0, self._share + dt_s / self._code.enter_ramp_s)
             self.status = Status.IN_SERVICE if self._share >= 1.0 else Status.ENTERING
