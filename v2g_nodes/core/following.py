@@ -68,13 +68,10 @@ class SetpointWatch:
     def _judge(self, last: Sample) -> str:
         if not last.taken:
             return f"hardware gets no set-point and goes to zero by itself, it is at {last.power_kw:.3f} kW"
-        if not self._among(last.reference_kw):
+        setpoints = [sample.setpoint_kw for sample in self._samples]
+        low_kw, high_kw = min(setpoints) - self._tolerance_kw, max(setpoints) + self._tolerance_kw
+        if not low_kw <= last.reference_kw <= high_kw:  # NaN does not
             return f"hardware steers to {last.reference_kw:.3f} kW, the set-point is {last.setpoint_kw:.3f} kW"
-        if not self._among(last.power_kw):
+        if not low_kw <= last.power_kw <= high_kw:
             return f"measured {last.power_kw:.3f} kW, the set-point is {last.setpoint_kw:.3f} kW"
         return ""
-
-    def _among(self, power_kw: float) -> bool:
-        """Whether a power lies between the set-points of the last LAG_S; NaN does not."""
-        setpoints = [sample.setpoint_kw for sample in self._samples]
-        return min(setpoints) - self._tolerance_kw <= power_kw <= max(setpoints) + self._tolerance_kw

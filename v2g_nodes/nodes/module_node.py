@@ -207,12 +207,10 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             record = self._record.take(convert.to_time(self.now_s()), not silent)
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
-            mode, reason = self._status_shown
-            self._diagnostics.see(
-                Seen(mode, reason, self._seen, self.control.setpoint_kw, self.control.energised, not silent)
-            )
+            state = Seen(*self._status_shown, self._seen, self.control.setpoint_kw, self.control.energised, not silent)
             seen, before = self._seen, self._violations_told
             self._violations_told = seen.constraint_violations
+        self._diagnostics.see(state)
         if seen.constraint_violations > before:
             self.get_logger().warning(f"constraint violation: {seen.violation}", throttle_duration_sec=1.0)
         self._save()  # before it is told: who takes over after a kill goes on from what was told, or later
