@@ -40,12 +40,15 @@ PORT_BASE, PORT_PER_DOMAIN = 7400, 250  # DDSI-RTPS 9.6.2.3: well-known ports
 SIOCGIFADDR = 0x8915  # Linux: IPv4 address of an interface
 
 
-def network_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:
+def network_environment(
+    station: Station, environment: Mapping[str, str], address: str | None = None
+) -> dict[str, str]:
     """Variables that keep the nodes to the network of the station file.
 
     Args:
         station: for section network.
         environment: of the calling process; a discovery range, profile, server or middleware chosen there stands.
+        address: of the host they are for; None = this one, whose address is looked up.
 
     Raises:
         InputError: an interface or peer that this host does not know.
@@ -59,7 +62,7 @@ def network_environment(station: Station, environment: Mapping[str, str]) -> dic
     if environment.get("RMW_IMPLEMENTATION", "") not in FAST_DDS:  # what every middleware of ROS 2 knows
         peers = {"ROS_STATIC_PEERS": ";".join(network.peers)} if network.peers else {}
         return {RANGE_VARIABLE: "SUBNET", **peers}
-    interface = None if network.interface is None else own_address(network.interface)
+    interface = None if network.interface is None else address or own_address(network.interface)
     domain = int(environment.get("ROS_DOMAIN_ID") or 0)
     text = profile_text(interface, [*map(_address_of, network.peers)], [*map(_server, network.servers)], domain)
     path = str(_write(text, environment))

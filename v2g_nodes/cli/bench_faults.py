@@ -214,12 +214,13 @@ class _Bench:
             self._faults.append(arena.watch.refused)
 
 
-def with_witness(plan: ProcessPlan, overrides: Overrides) -> ProcessPlan:
+def with_witness(plan: ProcessPlan, overrides: Overrides, tell_powers: bool = False) -> ProcessPlan:
     """The plan with a witness, started before the signal sets everything going.
 
     Args:
         plan: of a station.
         overrides: options it was made with.
+        tell_powers: it tells what is to be added up with other hosts.
     """
     station = plan.station
     kinds = [module_type(station, module) for module in plan.modules]
@@ -229,9 +230,11 @@ def with_witness(plan: ProcessPlan, overrides: Overrides) -> ProcessPlan:
         "ramps_kw_per_s": [kind.ramp_kw_per_s for kind in kinds],
         "droop_gain_kw_per_hz": sum(droop_gain_kw_per_hz(station, module) for module in plan.modules),
         "deadband_hz": station.droop.deadband_hz,
+        "tell_powers": tell_powers,
         **run_parameters(station, overrides, plan.inputs),
     }
-    witness = ProcessSpec("witness", "white", 0, (NodeSpec("witness", "witness", "/", parameters),))
+    space = next(node.namespace for node in plan.nodes if node.kind == "station_monitor")
+    witness = ProcessSpec("witness", "white", 0, (NodeSpec("witness", "witness", space, parameters),))
     *early, last = plan.processes
     return replace(plan, processes=(*early, witness, last))
 

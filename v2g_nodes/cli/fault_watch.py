@@ -29,6 +29,10 @@ class Agreed:
         target_kw: of the station [kW].
         island_target_kw: what the module's island owes of it [kW].
         agreed_ns: steady clock of the host [ns].
+        box: the module's own bounds [kW].
+        cost: parameters of its cost, in their order (core/cost.py).
+        soc: the cost's state of charge.
+        temperature_c: the cost's temperature [deg C].
     """
 
     module: int
@@ -40,6 +44,10 @@ class Agreed:
     target_kw: float
     island_target_kw: float
     agreed_ns: int
+    box: tuple[float, float] = (math.nan, math.nan)
+    cost: tuple[float, ...] = ()
+    soc: float = math.nan
+    temperature_c: float = math.nan
 
 
 class Watch:
@@ -177,4 +185,8 @@ def _agreed(event: Event) -> Agreed:
         target_kw=event["target_kw"],
         island_target_kw=event["island_target_kw"],
         agreed_ns=event["agreed_ns"],
+        box=(event["box"][0], event["box"][1]) if "box" in event else (math.nan, math.nan),
+        cost=tuple(event.get("cost", ())),
+        soc=event.get("soc", math.nan),
+        temperature_c=event.get("temperature_c", math.nan),
     )

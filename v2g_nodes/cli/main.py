@@ -68,6 +68,7 @@ COMMANDS = (
     Command("bench transport", "v2g_nodes.cli.bench_transport:bench_transport", "Bare ROS messages and timers."),
     Command("bench station", "v2g_nodes.cli.bench_station:bench_station", "The live station and its floors."),
     Command("bench domains", "v2g_nodes.cli.bench_domains:bench_domains", "Two ROS domains joined by a CAN bus alone."),
+    Command("bench hosts", "v2g_nodes.cli.bench_hosts:bench_hosts", "Two hosts on a network that is cut and loses."),
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
     Command("bench can", "v2g_nodes.cli.bench_can:bench_can", "Frames, bits and load of a live station's bus."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),

@@ -25,7 +25,8 @@ from v2g_nodes.core.errors import StartupError
 SPARE, SPARE_COLOR = "spare", "bright_black"
 SPARE_NICE = 10  # where it may be taken back: importing must not disturb the station
 PUMP_S = 0.1  # longest wait, so that signals and deaths are seen
-PASSED_ON = ("table", "epoch", "signal", "extremes", "refused", "bus")  # nodes and hosts tell others than us
+# nodes and hosts tell others than us
+PASSED_ON = ("table", "epoch", "signal", "extremes", "refused", "bus", "power", "target")
 DISCOVERED_S = 1.5  # after joining; what is lost of a discovery Fast DDS repeats once a second
 ENDING_S = 0.002  # while a host has closed its output but is not gone yet
 

@@ -5,6 +5,7 @@ Passive, in a process of its own, only there in `v2g bench faults`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class WitnessParameters(RunParameters):
     ramps_kw_per_s: tuple[float, ...] = parameter((), "their ramps", "kW/s")
     droop_gain_kw_per_hz: float = parameter(0.0, "gain of the whole station", "kW/Hz", 0.0, 1e6)
     deadband_hz: float = parameter(0.010, "droop's deadband", "Hz", 0.0, 0.5)
+    tell_powers: bool = parameter(False, "tell every base power and target, to be added up with those of other hosts")
 
 
 class WitnessNode(ManagedNode[WitnessParameters]):
@@ -54,6 +56,8 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         self._jump_kw_max, self._unsafe = 0.0, 0
         self._texts: list[str] = []
         self._signal_sequence = -1
+        self._target_told = (0.0, -TELL_S)  # target [kW], when [s]
+        self._base_told: dict[int, tuple[float, float]] = {}  # by module: base power [kW], when [s]
 
     def activate(self) -> None:
         """Listen to everyone."""
@@ -80,7 +84,8 @@ class WitnessNode(ManagedNode[WitnessParameters]):
             "epoch", module=message.module_id, members=message.members, membership=message.membership,
             epoch=[message.signal_sequence, message.plan_version, message.source_id], agreed_ns=message.agreed_ns,
             lambda_eur_per_kwh=message.lambda_eur_per_kwh, power_kw=message.power_kw, target_kw=message.target_kw,
-            island_target_kw=message.island_target_kw)  # fmt: skip
+            island_target_kw=message.island_target_kw, box=[message.box_low_kw, message.box_high_kw],
+            cost=[*message.cost_parameters], soc=message.soc, temperature_c=message.temperature_c)  # fmt: skip
 
     def _on_applied(self, message: Applied) -> None:
         k, now_s = message.module_id, time.monotonic()
@@ -90,6 +95,10 @@ class WitnessNode(ManagedNode[WitnessParameters]):
         self._jump_kw_max = max(self._jump_kw_max, jump_kw)
         self._judge(k, self._judges[k].problem(now_s, message.setpoint_kw, message.limit_low_kw, message.limit_high_kw))
         self._sums.module(now_s, k, message.base_kw, message.setpoint_kw)
+        told_kw, told_s = self._base_told.get(k, (math.nan, 0.0))
+        if self.p.tell_powers and (message.base_kw != told_kw or now_s - told_s > TELL_S):
+            self._base_told[k] = message.base_kw, now_s
+            events.emit("power", module=k, base_kw=message.base_kw, heard_s=now_s)
 
     def _base_judge(self, k: int) -> Callable[[BaseSetpoint], None]:
         def on_base(message: BaseSetpoint) -> None:
@@ -110,7 +119,12 @@ class WitnessNode(ManagedNode[WitnessParameters]):
             self._texts.append(f"module {message.module_id}: step forced by a hard limit")
 
     def _on_state(self, message: NeighborState) -> None:
-        self._sums.target(time.monotonic(), message.target_kw)
+        now_s = time.monotonic()
+        self._sums.target(now_s, message.target_kw)
+        told_kw, told_s = self._target_told
+        if self.p.tell_powers and (message.target_kw != told_kw or now_s - told_s > TELL_S):
+            self._target_told = message.target_kw, now_s
+            events.emit("target", target_kw=message.target_kw, heard_s=now_s)
 
     def _on_signal(self, message: GridSignal) -> None:
         now_s = time.monotonic()
