@@ -19,6 +19,9 @@ STREAMS = {Applied: streams.APPLIED, BaseSetpoint: streams.BASE_SETPOINT, Decisi
            ModuleStatus: streams.STATUS, NeighborState: streams.NEIGHBOR_STATE}  # fmt: skip
 
 
+COST = [3.0, 0.5, 0.25]
+
+
 class Play:
     """One module, as the witness sees it."""
 
@@ -54,11 +57,29 @@ def test_a_finished_epoch_is_told_at_once_and_exactly(play: Play) -> None:
     play.tell(DecisionRecord(kind=DecisionRecord.DROOP, module_id=1))
     play.tell(DecisionRecord(
         module_id=1, signal_sequence=40, plan_version=3, source_id=2, membership=77, members=0b11, agreed_ns=123,
-        lambda_eur_per_kwh=price, power_kw=1.5, target_kw=2.0, island_target_kw=2.0))  # fmt: skip
+        lambda_eur_per_kwh=price, power_kw=1.5, target_kw=2.0, island_target_kw=2.0, box_low_kw=-1.5, box_high_kw=2.5,
+        cost_parameters=COST, soc=0.5, temperature_c=40.0))  # fmt: skip
     play.until(lambda: play.last("epoch"), "an epoch is told")
     assert [e for e in play.emitted if e["event"] == "epoch"] == [{
         "event": "epoch", "module": 1, "members": 3, "membership": 77, "epoch": [40, 3, 2], "agreed_ns": 123,
-        "lambda_eur_per_kwh": price, "power_kw": 1.5, "target_kw": 2.0, "island_target_kw": 2.0}]  # fmt: skip
+        "lambda_eur_per_kwh": price, "power_kw": 1.5, "target_kw": 2.0, "island_target_kw": 2.0,
+        "box": [-1.5, 2.5], "cost": COST, "soc": 0.5, "temperature_c": 40.0}]  # fmt: skip
+
+
+def test_powers_and_targets_are_told_for_a_sum_over_hosts_only_if_asked(play: Play) -> None:
+    play.applied(1.0, base_kw=0.5)
+    play.tell(NeighborState(module_id=1, target_kw=0.5))
+    play.until(lambda: play.last(), "the extremes are told")
+    assert not play.last("power")
+    assert not play.last("target")
+    play.bench.start(WitnessNode, "witness_of_host", module_ids=[1], ratings_kw=[3.0], ramps_kw_per_s=[1.0],
+                     tell_powers=True)  # fmt: skip
+    for base_kw in (1.25, 1.25, 0.75):
+        play.applied(1.0, base_kw=base_kw)
+        play.tell(NeighborState(module_id=1, target_kw=2.0 * base_kw))
+        play.until(lambda kw=base_kw: play.last("power").get("base_kw") == kw, "the power is told")
+        play.until(lambda kw=base_kw: play.last("target").get("target_kw") == 2.0 * kw, "the target is told")
+    assert {e["module"] for e in play.emitted if e["event"] == "power"} == {1}
 
 
 def test_a_signal_is_told_once_per_epoch(play: Play) -> None:

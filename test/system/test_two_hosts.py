@@ -18,7 +18,7 @@ LONG_S = 300.0  # a test that waits this long has failed
 @pytest.mark.usefixtures("ros_domain_id")
 def test_two_hosts_agree_part_merge_and_lose_packets(tmp_path: Path) -> None:
     file = tmp_path / "hosts.json"
-    words = ["--modules", "2", "--cuts", "1", "--cut", "5", "--loss", "0.2", "--duration", "8"]
+    words = ["--modules", "2", "--cuts", "1", "--cut", "5", "--loss", "0.2", "--duration", "6"]
     command = [sys.executable, "-m", "v2g_nodes.cli.main", "bench", "hosts", *words, "--json", str(file)]
     run = subprocess.run(command, timeout=LONG_S, capture_output=True, text=True, check=False)
     assert file.exists(), run.stderr

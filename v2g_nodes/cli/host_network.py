@@ -85,6 +85,7 @@ class HostNetwork:
 
     @connected.setter
     def connected(self, value: bool) -> None:
+        """Cut or join."""
         self._in(self._switch, f"ip link set port{self._count - 1} {'up' if value else 'down'}")
         self._connected = value
 
@@ -95,6 +96,7 @@ class HostNetwork:
 
     @loss.setter
     def loss(self, value: float) -> None:
+        """From now on."""
         self._in(self._switch, "nft flush ruleset")
         if value > 0.0:
             share = round(1000 * min(value, LOSS_MAX))
