@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from mcap.exceptions import McapError
+from mcap.exceptions import McapError, UnsupportedCompressionError
 from mcap.reader import NonSeekingReader
 from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from v2g_nodes.core.errors import InputError
@@ -98,9 +100,11 @@ class BagReader:
                         store.register(get_types_from_msg(schema.data.decode(), schema.name))
                     value = store.deserialize_cdr(message.data, schema.name)
                     yield Sample(message.log_time, channel.topic, value, stream.tell() / size)
-            except (McapError, EOFError):  # here it was cut off
+            except UnsupportedCompressionError as error:
+                raise InputError(f"bag {path}: {error}, and it was not closed") from error
+            except (McapError, EOFError, struct.error):  # here it was cut off
                 return
-            except (TypesysError, ValueError) as error:
+            except (TypesysError, SerdeError, ValueError) as error:
                 raise InputError(f"bag {path}: {error}") from error
 
     def __enter__(self) -> BagReader:
