@@ -65,6 +65,7 @@ class Droop:
         self._output_kw = 0.0
 
     base_cap_kw = math.inf  # the plain law has no connection of its own that could hold base power back
+    connection = ""
 
     @property
     def base_kw(self) -> float:

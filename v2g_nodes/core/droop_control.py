@@ -43,6 +43,10 @@ class Law(Protocol):
     def base_cap_kw(self) -> float:
         """Base power allowed to each side [kW]."""
 
+    @property
+    def connection(self) -> str:
+        """Why the connection to the grid is not in service, in a word; empty where it is."""
+
     def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
         """One tick of the connection to the grid: whether power may flow."""
 
@@ -83,6 +87,11 @@ class DroopControl:
         self._signal = (math.nan, math.nan, -math.inf)  # Hz, voltage over nominal, received at
         self._flowing = False
         self.ceased = False  # whether the law's connection to the grid let no power flow at the latest decision
+
+    @property
+    def connection(self) -> str:
+        """Why the connection to the grid is not in service, in a word; empty where it is."""
+        return self._law.connection
 
     def set_base(self, power_kw: float, valid_until_s: float) -> None:
         """A base set-point came in; one that is not finite is dropped."""

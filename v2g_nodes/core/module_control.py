@@ -55,6 +55,7 @@ class ModuleControl:
         self.armed = armed
         self.e_stop = False
         self.ceased = False  # droop's grid code lets no power flow
+        self.connection = ""  # what it says of the connection to the grid
         self.mode = Mode.OFF
         self.limits = ZERO_BOX
         self.due_kw = math.inf

@@ -296,6 +296,8 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             return "no vehicle"
         if self.signal_age_s > self._hold_s:
             return "grid signal lost: ramping to zero" if control.energised else "no grid signal"
+        if control.connection:
+            return f"grid code: {control.connection}"
         if control.mode is Mode.DERATED:
             return f"derated at {seen.temperature_c:.0f} deg C, ambient {seen.ambient_c:.0f} deg C"
         return ""

@@ -12,6 +12,8 @@ from v2g_nodes.core.grid_code.settings import GridCode
 from v2g_nodes.core.types import Box
 
 SERVICE_VALUES = 11  # of the state
+WORDS = {Status.IN_SERVICE: "", Status.ENTERING: "entering service", Status.TRIPPED: "tripped",
+         Status.CEASED: "ceased by the voltage"}  # fmt: skip
 
 
 class GridCodeDroop:
@@ -38,6 +40,11 @@ class GridCodeDroop:
     def base_cap_kw(self) -> float:
         """Base power allowed to each side while service is entered [kW]."""
         return self.service.share * self._p_max_kw if self.service.share < 1.0 else math.inf
+
+    @property
+    def connection(self) -> str:
+        """Why the connection to the grid is not in service, in words; empty where it is."""
+        return WORDS[self.service.status]
 
     def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
         """One tick of the connection to the grid: whether power may flow; see Service.
