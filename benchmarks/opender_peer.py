@@ -1,6 +1,7 @@
 """Our grid-code law and EPRI's OpenDER (PyPI `opender`, a model of IEEE 1547-2018) on the same frequency and voltage.
 
     .venv/bin/python benchmarks/opender_peer.py --data ../shared/data [--hours 9,17] [--step 0.1] [--json FILE]
+        [--settings '{"response_s": 1}'] [--only VES]
 
 Both get a recorded frequency, one value a second and straight lines in between: hours of two days of Continental
 Europe, and one hour of fifteen places of the world, as deviations from nominal. OpenDER, which knows 60 Hz only, is
@@ -149,16 +150,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--hours", default="9,17", help="hours of each day, 0 to 23")
     parser.add_argument("--step", type=float, default=0.1, help="step of OpenDER [s], a part of a second")
+    parser.add_argument("--settings", type=json.loads, help="settings by our names, as JSON, instead of those two")
+    parser.add_argument("--only", default="", help="part of the names of the recordings to take")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
+    settings = [("default", DEFAULT), ("aggressive", AGGRESSIVE)]
+    if options.settings is not None:
+        settings = [("given", options.settings)]
     figures = []
     table = Table(title="our droop against OpenDER, % of rating")
     for title in ("recording", "largest deviation mHz", "settings", "largest", "p99"):
         table.add_column(title, justify="left" if title in ("recording", "settings") else "right")
     for name, values in recordings(options.data, [int(hour) for hour in options.hours.split(",")]):
-        for label, changes in (("default", DEFAULT), ("aggressive", AGGRESSIVE)):
+        if options.only not in name:
+            continue
+        for label, changes in settings:
             print(f"{name}, {label}", file=sys.stderr, flush=True)
             apart = np.concatenate([differences(values, point, changes, options.step) for point in POINTS])
             largest, p99 = float(apart.max()), float(np.quantile(apart, 0.99))
