@@ -89,7 +89,7 @@ def _bounds(field: Field, before: str, after: str) -> str:
 
 
 def _number(value: float | None, absent: str) -> str:
-    return absent if value is None else f"{value:g}"
+    return absent if value is None else f"{value:g}" if abs(value) < 1e6 or value % 1.0 else f"{value:.0f}"
 
 
 # ---- docs/parameters.md --------------------------------------------------------------------------------------------
