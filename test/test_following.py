@@ -38,6 +38,7 @@ def test_hardware_that_follows_within_its_lag_is_well() -> None:
     [
         (lambda t: 0.0, "hardware steers to 0.000 kW, the set-point is 2.000 kW"),
         (lambda t: 0.9 * ramp(t), "hardware steers to 1.800 kW, the set-point is 2.000 kW"),
+        (lambda t: 1.1 * ramp(t), "hardware steers to 2.200 kW, the set-point is 2.000 kW"),
         (lambda t: -ramp(t), "hardware steers to -2.000 kW"),
         (lambda t: math.nan, "hardware steers to nan kW"),
     ],

@@ -19,6 +19,7 @@ from v2g_nodes.nodes.diagnostics_ear import DiagnosticsEar
 from v2g_nodes.nodes.grid_signal_node import GridSignalNode
 from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
+from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
 from v2g_nodes.sim.ek3_module import Measurement
 
@@ -289,6 +290,20 @@ def test_a_droop_that_has_not_ticked_is_an_error(rig: Rig, told: Told, monkeypat
     told.wait("ek3_01: droop", Level.ERROR, "does not tick")
 
 
+# exchange
+
+
+def test_an_optimizer_tells_when_its_module_falls_silent_and_nothing_is_agreed(bench: Bench) -> None:
+    told = Told(bench)
+    bench.start(OptimizerNode, "optimizer", "/ek3_01", module_ids=(1, 2), ratings_kw=(3.3, 3.3), edges_flat=(1, 2))
+    name = "ek3_01: exchange with the neighbours"
+    told.wait(name, Level.WARN, "own module not heard yet; island of 1 of 2 modules; nothing agreed yet")
+    bench.sender(streams.APPLIED, "/ek3_01").publish(streams.APPLIED.message(module_id=1))
+    bench.until(lambda: "own module" not in told.last[name].message)
+    assert float(told.values(name)["own module silent s"]) < streams.APPLIED.max_age_s
+    told.wait(name, Level.ERROR, "own module silent for ")
+
+
 # station
 
 
@@ -333,7 +348,7 @@ def test_the_station_tells_what_it_does_not_deliver(play: Play) -> None:
     told.wait("station: delivery", Level.ERROR, "grid protection has tripped at 500 V")
 
 
-def test_the_station_gathers_what_its_modules_tell(play: Play) -> None:
+def test_the_station_gathers_what_its_modules_tell(play: Play, emitted: list[dict[str, Any]]) -> None:
     told = Told(play.bench)
     told.wait("station: modules", Level.ERROR, "no status from module 1, 2")
     peer = play.bench.sender(streams.DIAGNOSTICS)
@@ -348,9 +363,11 @@ def test_the_station_gathers_what_its_modules_tell(play: Play) -> None:
     known = "ek3_02: set-points: no answer"
     play.bench.until(lambda: say(lost, slow) or known in told.last["station: modules"].message)
     values = told.wait("station: modules", Level.ERROR, "no answer")
+    play.monitor.report()
+    assert emitted[-1]["summary"]["unreached"] == [known], "for the verdict of the run"
     assert values["slowest droop Hz"] == "187.5"
     loads = [Status(who, "CAN bus", "", {"bus load": load})
-             for who, load in (("can_bridge", 0.25), ("ek3_01", 0.25), ("ek3_02", 0.375))]  # fmt: skip
+             for who, load in (("can_bridge", 0.25), ("b/can_bridge", 0.2), ("ek3_01", 0.25), ("ek3_02", 0.375))]
     play.bench.until(lambda: say(Status("ek3_02", "set-points", "well"), *loads) or "station: CAN bus" in told.last)
     told.wait("station: CAN bus", Level.WARN, "load 88%")
     told.wait("station: modules", Level.OK, "all modules answer")
