@@ -69,7 +69,7 @@ def test_a_finished_epoch_is_told_at_once_and_exactly(play: Play) -> None:
 def test_powers_and_targets_are_told_for_a_sum_over_hosts_only_if_asked(play: Play) -> None:
     play.applied(1.0, base_kw=0.5)
     play.tell(NeighborState(module_id=1, target_kw=0.5))
-    play.until(lambda: play.last(), "the extremes are told")
+    play.until(play.last, "the extremes are told")
     assert not play.last("power")
     assert not play.last("target")
     play.bench.start(WitnessNode, "witness_of_host", module_ids=[1], ratings_kw=[3.0], ramps_kw_per_s=[1.0],
