@@ -15,6 +15,7 @@ import pytest
 
 from v2g_nodes import audit
 from v2g_nodes.audit import FIRST, AuditLog, check, verify
+from v2g_nodes.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -187,3 +188,65 @@ def test_a_disk_that_hangs_does_not_hold_up_the_caller(tmp_path: Path, monkeypat
     assert not log.flush(0.01)
     go.set()
     assert log.flush(10.0)
+
+
+# the command
+
+def told_by(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = main(["audit", *words])
+    out = capsys.readouterr()
+    return code, out.out + out.err
+
+
+def test_the_command_shows_and_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "audit.jsonl"
+    write(path, "arm", "stop", "set")
+    code, text = told_by(capsys, str(path), "--json", "-")
+    shown = json.loads(text)
+    assert code == 0
+    assert [entry["action"] for entry in shown["entries"]] == ["arm", "stop", "set"]
+    assert (shown["verdict"], shown["lines"], shown["last"]) == ("ok", 3, check(path).last)
+    code, text = told_by(capsys, str(path), "--last", "1")
+    assert code == 0
+    assert "the chain holds" in text
+    assert "arm" not in text.replace(str(path), "")
+    path.write_text(path.read_text().replace("stop", "halt"))
+    code, text = told_by(capsys, str(path))
+    assert code == 1
+    assert "line 3: does not follow the line before" in text
+
+
+def test_the_log_is_found_by_the_station_or_in_the_state_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code, text = told_by(capsys)
+    assert code == 2
+    assert "has none, allowed without is exactly one" in text
+    write(audit.audit_path("auto", "my rig", True, os.environ) or Path(), "arm")
+    assert (tmp_path / "v2g_nodes" / "audit_my_rig.jsonl").exists()
+    assert told_by(capsys)[0] == 0
+    station = tmp_path / "station.yaml"
+    station.write_text("version: 1\naudit_file: mine.jsonl\nmodules: [{id: 1}]\n")
+    write(tmp_path / "mine.jsonl", "of mine")
+    code, text = told_by(capsys, "--station", str(station))
+    assert code == 0
+    assert "of mine" in text
+    station.write_text("version: 1\nmodules: [{id: 1}]\n")
+    code, text = told_by(capsys, "--station", str(station))
+    assert code == 2
+    assert "keeps no audit log" in text
+
+
+@pytest.mark.parametrize(("setting", "hardware", "expected"), [
+    ("auto", True, "/state/v2g_nodes/audit_a_b.jsonl"), ("auto", False, None), ("none", True, None),
+    ("/x/y.jsonl", False, "/x/y.jsonl"),
+])  # fmt: skip
+def test_hardware_has_a_log_unless_told_otherwise(setting: str, hardware: bool, expected: str | None) -> None:
+    path = audit.audit_path(setting, "a/b", hardware, {"XDG_STATE_HOME": "/state"})
+    assert path == (None if expected is None else Path(expected))
+
+
+def test_an_operator_is_a_user_of_a_host() -> None:
+    assert "@" in audit.operator_name({})
+    assert "(alice)@" in audit.operator_name({"SUDO_USER": "alice"})

@@ -14,8 +14,10 @@ import hashlib
 import json
 import math
 import os
+import pwd
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -136,9 +138,27 @@ def audit_path(setting: str, station: str, hardware: bool, environment: Mapping[
         return None
     if setting != "auto":
         return Path(setting)
+    return state_folder(environment) / f"audit_{re.sub(r'[^A-Za-z0-9_.-]', '_', station)}.jsonl"
+
+
+def operator_name(environment: Mapping[str, str]) -> str:
+    """Who asks: user@host, with the user behind sudo.
+
+    Args:
+        environment: of the process.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name, as in containers
+        user = str(os.getuid())
+    behind = environment.get("SUDO_USER")
+    return f"{user}{f' ({behind})' if behind and behind != user else ''}@{socket.gethostname()}"
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where logs are kept that are named nowhere else: in the user's state folder (XDG_STATE_HOME)."""
     home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME") or Path.home()) / ".local" / "state")
-    name = re.sub(r"[^\w.-]", "_", station)
-    return Path(home) / "v2g_nodes" / f"audit_{name}.jsonl"
+    return Path(home) / "v2g_nodes"
 
 
 def append_lines(path: Path, entries: list[Mapping[str, Any]]) -> None:

@@ -98,11 +98,16 @@ def headroom_kw(station: Station, module: Module) -> float:
     return max(abs(law.contribution_kw(nominal_hz + side * reserve_hz)) for side in (-1.0, 1.0))
 
 
+def run_audit_file(station: Station) -> str:
+    """The station's audit log on this host; empty = none."""
+    hardware = any(module.backend == "can" for module in station.modules) and not station.can.stand_ins
+    path = audit_path(station.audit_file, station.name, hardware, os.environ)
+    return "" if path is None else str(path)
+
+
 def run_parameters(station: Station, overrides: Overrides, inputs: Inputs) -> Parameters:
     """What every node gets: the clock, and where what operators do is noted."""
-    hardware = any(module.backend == "can" for module in station.modules) and not station.can.stand_ins
-    audit = audit_path(station.audit_file, station.name, hardware, os.environ)
-    return {"audit_file": "" if audit is None else str(audit),
+    return {"audit_file": run_audit_file(station),
             "real_time": station.droop.real_time,
             "use_sim_time": overrides.use_sim_time or overrides.speed != 1.0, "speed": float(overrides.speed),
             "start_time_of_day_s": float(inputs.start_s), "nominal_hz": float(station.nominal_hz)}

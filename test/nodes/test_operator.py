@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from std_msgs.msg import Bool
 
+from v2g_nodes.audit import operator_name, verify
 from v2g_nodes.core.mode import Mode
 from v2g_nodes.nodes import streams
 from v2g_nodes.nodes.module_node import ModuleNode
@@ -23,9 +25,10 @@ UNARMED = {"armed": False, "vehicle_plugged": True}
 class Desk:
     """Modules 1 and 2, and the commands."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
+    def __init__(self, bench: Bench, folder: Path, **parameters: object) -> None:
         self.bench, self._folder = bench, folder
-        self.modules = [bench.start(ModuleNode, "module", f"/ek3_0{k}", module_id=k, **UNARMED) for k in (1, 2)]
+        self.modules = [bench.start(ModuleNode, "module", f"/ek3_0{k}", module_id=k, **UNARMED, **parameters)
+                        for k in (1, 2)]
 
     def run(self, *words: str) -> tuple[int, str, dict[int, dict[str, Any]]]:
         """Exit code, standard error, what the JSON says of each module."""
@@ -101,3 +104,19 @@ def test_without_a_station_one_line_says_so() -> None:
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
     assert "no node of a module in ROS domain" in run.stderr
+
+
+def test_who_asked_and_what_the_modules_did_is_in_the_audit_log(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    desk = Desk(bench, tmp_path, audit_file=str(file))
+    assert desk.run("arm")[0] == 0
+    assert desk.run("stop")[0] == 0
+    assert all(module.audit.flush(10.0) for module in desk.modules)
+    assert verify(file) == []
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    asked = {line["action"]: line for line in lines if line["who"] == operator_name(os.environ)}
+    assert asked["arm"]["details"] == {"done": [1, 2], "refused": {}}
+    assert asked["stop"]["details"] == {"done": [1, 2], "refused": {}}
+    for module in ("/ek3_01/module", "/ek3_02/module"):
+        theirs = [(line["action"], line["details"].get("value")) for line in lines if line["who"] == module]
+        assert theirs == [("parameter", True), ("e-stop", None), ("parameter", False)]

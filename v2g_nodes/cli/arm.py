@@ -26,4 +26,5 @@ def arm(
     not answer.
     """
     ids = module_ids(station, modules)
-    operate(station, ids, lambda operator: operator.arm(not off), "disarmed" if off else "armed", json)
+    operate(station, ids, lambda operator: operator.arm(not off), "disarm" if off else "arm",
+            "disarmed" if off else "armed", json)

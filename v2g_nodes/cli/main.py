@@ -81,6 +81,7 @@ COMMANDS = (
     Command("graph", "v2g_nodes.cli.graph:graph", "Show the ROS graph of the running station, or draw it."),
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
+    Command("audit", "v2g_nodes.cli.audit:audit", "Who armed, stopped and set what; does the log's chain hold?"),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 

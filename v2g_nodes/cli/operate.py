@@ -6,16 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from v2g_nodes.audit import AuditLog, operator_name
 from v2g_nodes.bringup_dds import loopback_environment
 from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_parameters import run_audit_file
 from v2g_nodes.cli.output import check_writable, emit
-from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import load_station
+from v2g_nodes.core.errors import InputError, V2gError
+from v2g_nodes.station import Station, load_station
 
 if TYPE_CHECKING:
     from v2g_nodes.nodes.operator import Operator, Outcome
@@ -50,7 +53,7 @@ def module_ids(station_file: str | None, wanted: str | None) -> tuple[int, ...]:
 
 
 def operate(
-    station_file: str | None, ids: Sequence[int], request: Callable[[Operator], list[Outcome]], done: str,
+    station_file: str | None, ids: Sequence[int], request: Callable[[Operator], list[Outcome]], asked: str, done: str,
     json: str | None,
 ) -> None:
     """Carry a request out, show what came of it and end the process.
@@ -59,6 +62,7 @@ def operate(
         station_file: for how far discovery goes; None = this host.
         ids: modules that must be there; empty = whatever is there.
         request: to the operator's node.
+        asked: the word for the audit log.
         done: the word for success.
         json: as for `emit`.
 
@@ -73,7 +77,13 @@ def operate(
     from v2g_nodes.nodes.spin import leave
 
     with Operator(ids) as operator:
-        outcomes = request(operator)
+        try:
+            outcomes = request(operator)
+        except V2gError as error:
+            _note(station, set(), asked, refused=str(error))
+            raise
+        _note(station, operator.audit_files(), asked, done=[o.module_id for o in outcomes if o.done],
+              refused={o.module_id: o.text for o in outcomes if not o.done})
     found = {outcome.module_id for outcome in outcomes}
     outcomes += [Outcome(k, False, text="no such node in the graph") for k in ids if k not in found]
     outcomes.sort(key=lambda outcome: outcome.module_id)
@@ -87,6 +97,16 @@ def operate(
         missing = ", ".join(str(outcome.module_id) for outcome in outcomes if not outcome.done)
         print(f"v2g: error: not {done}: module {missing}", file=sys.stderr)
     leave(0 if ok else 1)
+
+
+def _note(station: Station | None, files: set[str], asked: str, **details: object) -> None:
+    """In every audit log of the station: who asked for what, and what came of it."""
+    if station is not None:
+        files = files | {run_audit_file(station)}
+    for file in sorted(files - {""}):
+        log = AuditLog(Path(file), lambda text: print(f"v2g: warning: {text}", file=sys.stderr))
+        log.append(asked, operator_name(os.environ), **details)
+        log.flush()
 
 
 def _table(outcomes: Sequence[Outcome], done: str) -> Table:

@@ -20,4 +20,4 @@ def stop(
 
     Reaches every module of the domain, not those of the file alone. Exit code 1 when one does not confirm.
     """
-    operate(station, module_ids(station, None), lambda operator: operator.stop(), "stopped", json)
+    operate(station, module_ids(station, None), lambda operator: operator.stop(), "stop", "stopped", json)

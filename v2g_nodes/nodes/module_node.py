@@ -312,10 +312,13 @@ class ModuleNode(ManagedNode[ModuleParameters]):
 
     def _on_e_stop(self, message: Bool) -> None:
         with self._lock:
+            was_in_force = self.control.e_stop
             if message.data:
                 self.control.stop()
             else:
                 self.control.e_stop = False
+        if message.data != was_in_force:
+            self.audit.append("e-stop" if message.data else "e-stop released", self.get_fully_qualified_name())
         if message.data:
             self.get_logger().warning("e-stop: SAFE until released and armed again")
             self.set_parameters([Parameter("armed", value=False)])

@@ -30,6 +30,7 @@ from v2g_nodes.nodes.spin import RosProcess
 FIND_S = 6.0  # a node that joins late was seen after 0.3 to 1.4 s; some more for a busy machine
 SETTLED_S = 1.0  # nobody new for so long: those are all
 ANSWER_S = 10.0  # much more than a module needs, on a machine that is busy
+AUDIT_S = 3.0  # for the names of the audit logs, when what was asked for is done
 TURN_S = 0.05  # longest wait between two looks
 NO_ANSWER = "no answer"
 MODULE_NODE = re.compile(r"/ek3_(\d\d)/module")
@@ -125,6 +126,25 @@ class Operator:
             outcomes.append(self._outcome(k, done, refusals[k] or "its status does not show it"))
         return outcomes
 
+    def audit_files(self) -> set[str]:
+        """Audit logs that the modules followed write to; those that do not answer in time are left out.
+
+        Raises:
+            KeyboardInterrupt: asked to end.
+        """
+        clients = [AsyncParameterClient(self._node, f"/ek3_{k:02d}/module") for k in sorted(self._followed)]
+        asked: dict[int, Future] = {}
+
+        def answered() -> bool:
+            for number, client in enumerate(clients):
+                if number not in asked and client.services_are_ready():
+                    asked[number] = client.get_parameters(["audit_file"])
+            return len(asked) == len(clients) and all(future.done() for future in asked.values())
+
+        self._wait(answered, AUDIT_S)
+        results = [future.result() for future in asked.values() if future.done()]
+        return {value.string_value for result in results for value in result.values if value.string_value}
+
     def look(self, seconds: float) -> dict[int, str]:
         """Modes of the modules there are, by id; `silent` for one that says nothing.
 
@@ -178,6 +198,7 @@ class Operator:
         return {int(match[1]) for match in map(MODULE_NODE.fullmatch, names) if match}
 
     def _follow(self, ids: Collection[int]) -> None:
+        self._followed.update(ids)
         for k in ids:
             self._node.create_subscription(ModuleStatus, f"/ek3_{k:02d}/{streams.STATUS.topic}",
                                            partial(self._status.__setitem__, k), streams.STATUS.qos)
