@@ -97,6 +97,7 @@ class Ek3Plant:
         self._arrival = (arrival_soc, arrival_capacity_kwh)
         self._state = Ek3State(time_s, ambient_c, ambient_c if temperature_c is None else temperature_c)
         self._broken: Set[str] = set()
+        self._limits_of: tuple[tuple[object, ...], Box] = ((), Box(0.0, 0.0))
         self._follow_sessions()
         self._reported = self._true_limits()
 
@@ -235,6 +236,13 @@ class Ek3Plant:
         return self.step(None, left_s) if left_s > 1e-9 else self.measurement()
 
     def _true_limits(self) -> Box:
+        state = self._state
+        depends_on = state.plugged, state.fault, state.temperature_c, state.ambient_c, state.soc
+        if depends_on != self._limits_of[0]:  # asked for four times a step, in which they change once
+            self._limits_of = depends_on, self._find_limits()
+        return self._limits_of[1]
+
+    def _find_limits(self) -> Box:
         state, hardware = self._state, self.hardware
         if not state.plugged or state.fault:
             return Box(0.0, 0.0)
