@@ -60,7 +60,7 @@ def record(
     parameters: dict[str, object] = {"folder": folder, "topics": tuple(topics or ())}
     if station is not None:
         parameters["station"] = Path(station).read_text(encoding="utf-8")
-    node = RecorderNode("recorder", "/", parameters, process.context)
+    node = RecorderNode(f"recorder_{os.getpid()}", "/", parameters, process.context)  # others may record too
     process.add(node)
     node.trigger_configure()
     if node.failure is not None:
