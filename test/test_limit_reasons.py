@@ -54,6 +54,16 @@ def test_energy_due_is_told_with_the_time_left() -> None:
     assert not found.charge
 
 
+def test_a_cap_that_is_lowered_while_power_flows_is_no_matter_of_charge() -> None:
+    control = ModuleControl(RATING, 3.3, armed=True)
+    control.resume(2.0)
+    control.max_kw = 0.5
+    seen = Observation(0.0, 2.0, 0.5, 60.0, 30.0, VEHICLE, "")
+    control.observe(seen, signal_valid=True)
+    assert control.limits.high_kw == 2.0, "it comes down within the ramp"
+    assert limit_reasons(RATING, 0.5, control.limits, control.due_kw, seen) == LimitReasons(cap="capped at 0.5 kW")
+
+
 def test_several_causes_stand_side_by_side() -> None:
     found = reasons(soc=0.1, temperature_c=115.0, cap_kw=3.0)
     assert found.temperature

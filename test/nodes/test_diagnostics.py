@@ -12,8 +12,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from v2g_nodes.msg import Meter, ModuleStatus
 
+from v2g_nodes.canbus.frame_watch import FrameLine
+from v2g_nodes.canbus.identifier import device_slot
+from v2g_nodes.canbus.link_state import LinkState
 from v2g_nodes.core.gate import GateResult
 from v2g_nodes.nodes import diagnostics, droop_diagnostics, streams
+from v2g_nodes.nodes.can_diagnostics import bus_status
 from v2g_nodes.nodes.diagnostics import Diagnostics, Level, Rise, Status
 from v2g_nodes.nodes.diagnostics_ear import DiagnosticsEar
 from v2g_nodes.nodes.grid_signal_node import GridSignalNode
@@ -251,6 +255,13 @@ def test_a_module_on_the_bus_tells_whether_it_is_reached_and_the_load(bench: Ben
     told.wait("ek3_01: CAN bus", Level.ERROR, "module has left the bus")
 
 
+def test_a_message_that_is_late_is_named() -> None:
+    up = LinkState(True, "A", 0, 0, 0, 0, 0, 0, 0, 0, "")
+    late = FrameLine("STATUS", device_slot(3), 7, 0.0, 2.0, 0, "ok", {}, late=True)
+    status = bus_status("ek3_03", up, [late])
+    assert (status.level, status.text) == (Level.WARN, "STATUS of module 3 is late")
+
+
 def test_a_dry_run_is_worth_a_warning(bench: Bench, tmp_path: Path) -> None:
     rig = Rig(bench, backend="can", can_dry_run=True, **BUS)
     told = Told(bench, rig.until)
@@ -383,6 +394,16 @@ def test_a_grid_signal_tells_what_stands_in_and_when_there_is_no_frequency(bench
     assert float(values["frequency Hz"]) == pytest.approx(50.0, abs=1.0)
     bench.start(GridSignalNode, "second", source="topic", missing="none", source_id=2)
     told.wait("second: source", Level.ERROR, "no frequency from topic")
+
+
+def test_a_meter_that_falls_silent_is_an_error(bench: Bench) -> None:
+    told = Told(bench)
+    bench.start(GridSignalNode, "grid_signal", source="topic", period_s=0.05)
+    sender = bench.sender(streams.GRID_MEASUREMENT)
+    sender.publish(streams.GRID_MEASUREMENT.message(source_id=1, sequence=1, frequency_hz=50.0))
+    values = told.wait("grid_signal: source", Level.OK, "synthetic prices, signal")
+    assert 0.0 <= float(values["last measurement s ago"]) <= streams.GRID_MEASUREMENT.max_age_s + 1.0
+    told.wait("grid_signal: source", Level.ERROR, "no frequency from topic for ")
 
 
 def test_a_signal_without_a_price_is_worth_a_warning(bench: Bench) -> None:

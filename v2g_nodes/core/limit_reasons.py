@@ -56,7 +56,7 @@ def limit_reasons(
         _at_most(direction, abs(bound_kw))
         for direction, bound_kw, free_kw in (("charging", limits.low_kw, free.low_kw),
                                              ("discharging", limits.high_kw, free.high_kw))
-        if abs(free_kw - bound_kw) > SHOWN_KW
+        if abs(free_kw) - abs(bound_kw) > SHOWN_KW  # beyond the cap while power comes down to a lower one
     ]  # fmt: skip
     if words:
         charge = f"{' and '.join(words)} at {seen.soc:.1%} charge"
