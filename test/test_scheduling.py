@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from v2g_nodes.core.priority import DROOP_PRIORITY
+from v2g_nodes.core.priority import DROOP_PRIORITY, OPTIMIZER_PRIORITY
 
 PROGRAM = """
 import json, os, resource, sys, threading
-from v2g_nodes.nodes.scheduling import schedule
+from v2g_nodes.nodes.scheduling import raise_priority, schedule
 if sys.argv[2] == "forbidden":
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
     if os.geteuid() == 0:
@@ -21,9 +21,12 @@ if sys.argv[2] == "forbidden":
 stop = threading.Event()
 thread = threading.Thread(target=stop.wait)
 thread.start()
-said = list(schedule(json.loads(sys.argv[1])))
+nodes = json.loads(sys.argv[1])
+said = list(schedule(nodes))
+begun = os.sched_getparam(0).sched_priority
+raise_priority(nodes)
 classes = [os.sched_getscheduler(t) == os.SCHED_FIFO for t in (0, thread.native_id)]
-print(json.dumps({"said": said, "fifo": classes, "priority": os.sched_getparam(0).sched_priority,
+print(json.dumps({"said": said, "fifo": classes, "priority": [begun, os.sched_getparam(0).sched_priority],
                   "cores": [sorted(os.sched_getaffinity(t)) for t in (0, thread.native_id)]}))
 stop.set()
 """
@@ -48,7 +51,8 @@ def test_droop_gets_the_real_time_class_unless_it_is_off() -> None:
     if not permitted():
         pytest.skip("the real-time class is not permitted here")
     assert scheduled("droop", real_time="on") == {
-        "said": [], "fifo": [True, True], "priority": DROOP_PRIORITY, "cores": [CORES, CORES]}
+        "said": [], "fifo": [True, True], "priority": [OPTIMIZER_PRIORITY, DROOP_PRIORITY],
+        "cores": [CORES, CORES]}, "no droop elsewhere waits while this one is made"
     assert scheduled("droop", real_time="off")["fifo"] == [False, False]
     assert scheduled("plant", real_time="on")["fifo"] == [False, False]
 

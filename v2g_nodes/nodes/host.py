@@ -44,7 +44,7 @@ from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
 from v2g_nodes.nodes.recorder_node import RecorderNode
-from v2g_nodes.nodes.scheduling import schedule
+from v2g_nodes.nodes.scheduling import raise_priority, schedule
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
 from v2g_nodes.nodes.witness_node import WitnessNode
@@ -136,6 +136,7 @@ class Host:
             self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
         self._drop_placeholder()
         self._start([spec.get("state", "active") for spec in nodes])
+        raise_priority(nodes)
 
     def run_kind(self, kind: str) -> None:
         """Make one node of a kind, named and parametrised by ROS arguments."""
