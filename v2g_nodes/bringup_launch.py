@@ -23,6 +23,8 @@ from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import Station, is_on_bus
 
+ENCLAVES = "/v2g"  # enclaves of all processes are below it
+OVERRIDE = "ROS_SECURITY_ENCLAVE_OVERRIDE"
 HOST = "host"  # executable that runs any role (scripts/node)
 # nodes that need to know what time of the run it is
 CLOCK_KINDS = ("module", STAND_IN, "plant", "market_planner", "grid_signal")
@@ -251,6 +253,23 @@ def launch_node(process: ProcessSpec, started_unix_s: float, states: Mapping[str
     return {"package": "v2g_nodes", "executable": HOST if process.is_ros else STAND_IN,
             "arguments": [process.name, "--role", role], "exec_name": process.name,
             "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True, "respawn_delay": 1.0}
+
+
+def enclave_of(process: str) -> str:
+    """Security enclave of a process of the plan, by its name."""
+    return f"{ENCLAVES}/{process}"
+
+
+def security_environment(process: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process needs besides ROS_SECURITY_* of the caller: which enclave is its own.
+
+    Args:
+        process: its name.
+        environment: of the caller; empty result unless security is on there.
+    """
+    if environment.get("ROS_SECURITY_ENABLE", "").lower() != "true" or OVERRIDE in environment:
+        return {}
+    return {OVERRIDE: enclave_of(process)}
 
 
 def node_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:

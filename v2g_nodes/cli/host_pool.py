@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from v2g_nodes.bringup_launch import security_environment
 from v2g_nodes.cli.logs import Logs
 from v2g_nodes.cli.processes import Host, Receiver
 from v2g_nodes.cli.stop_signals import StopSignals
@@ -43,7 +44,8 @@ class HostPool:
 
     def start(self, name: str, nice: int, receiver: Receiver, command: Sequence[str] = ()) -> Host:
         """Start a host, or another program that speaks its protocol."""
-        host = Host(name, command or self._command, self.environment, nice, self._selector, receiver)
+        environment = {**self.environment, **security_environment(name, self.environment)}
+        host = Host(name, command or self._command, environment, nice, self._selector, receiver)
         self._living.append(host)
         return host
 

@@ -60,6 +60,7 @@ class Command:
 
 
 GROUPS = {"bench": "Measure: algorithms, transport, the live station.",
+          "security": "Who may publish and hear what.",
           "can": "Look at the CAN-FD bus: decoded, recorded, played back."}
 
 COMMANDS = (
@@ -82,6 +83,7 @@ COMMANDS = (
     Command("arm", "v2g_nodes.cli.arm:arm", "Let the modules of the running station be energised."),
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("audit", "v2g_nodes.cli.audit:audit", "Who armed, stopped and set what; does the log's chain hold?"),
+    Command("security init", "v2g_nodes.cli.security:init", "Keys and a policy for every process (DDS-Security)."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 
