@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -198,6 +199,18 @@ def test_a_module_that_is_not_armed_tells_so(rig: Rig, told: Told) -> None:
     told.wait("ek3_01: set-points", Level.WARN, "not armed")
     rig.arm(True)
     told.wait("ek3_01: set-points", Level.OK, "as set")
+
+
+def test_a_trip_of_the_grid_code_is_told(bench: Bench) -> None:
+    settings = json.dumps({"enter_delay_s": 0.0, "enter_ramp_s": 1.0})
+    rig = Rig(bench, law={"law": "ieee1547", "law_settings": settings})
+    told = Told(bench, rig.until)
+    rig.base_kw = 1.0
+    rig.reach(1.0)
+    rig.voltage_v = 490.0
+    told.wait("ek3_01: set-points", Level.WARN, "grid code: tripped")
+    rig.voltage_v = 400.0
+    told.wait("ek3_01: set-points", Level.OK, "1.000 kW as set")
 
 
 def test_without_a_vehicle_there_is_nothing_to_set(bench: Bench) -> None:

@@ -29,7 +29,7 @@ class Seen(NamedTuple):
         reason: why the mode is what it is; empty in normal operation.
         measured: what the hardware reports.
         setpoint_kw: sent last [kW].
-        energised: power may flow.
+        enabled: power may flow.
         driven: droop ticks.
     """
 
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
     reason: str
     measured: Measurement
     setpoint_kw: float
-    energised: bool
+    enabled: bool
     driven: bool
 
 
@@ -77,7 +77,7 @@ class ModuleDiagnostics:
         measured = seen.measured
         self._watch.see(
             Sample(time.monotonic(), seen.setpoint_kw, measured.reference_kw, measured.power_kw,
-                   taken=not (measured.timed_out and seen.energised))
+                   taken=not (measured.timed_out and seen.enabled))
         )  # fmt: skip
 
     def _on_health(self) -> None:
@@ -121,7 +121,7 @@ class ModuleDiagnostics:
             status.error("droop silent: ramping to zero")
         elif not seen.measured.vehicle.plugged and control.armed and not control.e_stop:
             status.note("no vehicle")
-        elif not seen.energised:
+        elif not seen.enabled or control.connection:
             status.warn(seen.reason or "no power may flow")
         if self._is_dry:
             status.warn("dry run: nothing is sent to the hardware")

@@ -207,7 +207,7 @@ class ModuleNode(ManagedNode[ModuleParameters]):
             record = self._record.take(convert.to_time(self.now_s()), not silent)
             applied = self._applied_due(now_ns, silent)
             status = self._status_due(now_ns, silent)
-            state = Seen(*self._status_shown, self._seen, self.control.setpoint_kw, self.control.energised, not silent)
+            state = Seen(*self._status_shown, self._seen, self.control.setpoint_kw, self.control.enabled, not silent)
             seen, before = self._seen, self._violations_told
             self._violations_told = seen.constraint_violations
         self._diagnostics.see(state)
