@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -99,6 +100,16 @@ def test_modules_on_a_can_bus_hear_each_other_through_the_bridge() -> None:
     assert view.links == ()
     assert f"{len(view.modules)} modules through /can_bridge" in shown(view)
     assert missing_parts(view, expected) == ((), ())
+
+
+def test_a_link_between_two_hosts_is_missed_too(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("version: 1\nmodules: [{id: 1, host: a}, {id: 2, host: a}, {id: 3, host: b}, {id: 4, host: b}]\n")
+    expected = expected_graph(load_station(file))
+    view = view_of(expected)
+    assert view.links == ((1, 2), (1, 4), (2, 3), (3, 4))
+    lost = Link("/ek3_02/curve", "/ek3_02/optimizer", "/ek3_03/optimizer")
+    assert missing_parts(cut(view, lost.topic, lost.subscriber), expected) == ((), (lost,))
 
 
 def test_the_text_tells_each_module_once_and_topics_alike_in_one_line() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from v2g_nodes.bringup import Overrides, process_plan
-from v2g_nodes.bringup_graph import GraphView, Link
-from v2g_nodes.station import Station, station_hosts
+from v2g_nodes.bringup import Overrides, expected_links, process_plan
+from v2g_nodes.bringup_graph import EXCHANGE_TOPICS, GraphView, Link
+from v2g_nodes.station import Station, is_on_bus, station_hosts
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ def expected_graph(station: Station) -> ExpectedGraph:
     nodes = sorted({node.full_name for plan in plans for node in plan.nodes})
     texts = {str(text) for plan in plans for node in plan.nodes if node.kind == "station_monitor"
              for text in _strings(node.parameters.get("links"))}
-    return ExpectedGraph(tuple(nodes), tuple(Link(*text.split(" ")) for text in sorted(texts)))
+    links = {Link(*text.split(" ")) for text in texts}
+    if not is_on_bus(station):  # no host waits for its neighbours on another one when it starts; here they count
+        links |= {link for link in expected_links(station, station.modules)
+                  if link.topic.rpartition("/")[2] in EXCHANGE_TOPICS}
+    return ExpectedGraph(tuple(nodes), tuple(sorted(links, key=astuple)))
 
 
 def missing_parts(view: GraphView, expected: ExpectedGraph) -> tuple[tuple[str, ...], tuple[Link, ...]]:
