@@ -53,7 +53,7 @@ def record(
     known = None if station is None else load_station(station)
     os.environ.update(loopback_environment(os.environ) if known is None else node_environment(known, os.environ))
     os.nice(NICE)
-    from v2g_nodes.nodes.recorder_node import RecorderNode  # rclpy reads the environment when it starts
+    from v2g_nodes.nodes.recorder_node import NAP_S, RecorderNode  # rclpy reads the environment when it starts
     from v2g_nodes.nodes.spin import RosProcess, leave
 
     process = RosProcess()
@@ -68,7 +68,7 @@ def record(
         raise node.failure if isinstance(node.failure, InputError) else StartupError(str(node.failure))
     node.trigger_activate()
     begun_s = time.monotonic()
-    _spin(process, node, begun_s, duration)
+    _spin(process, node, begun_s, duration, NAP_S)
     node.trigger_deactivate()
     node.trigger_cleanup()
     text = node.failure_text or ("" if node.bag.samples else "nothing was heard: does a station run in this domain?")
@@ -84,7 +84,7 @@ def record(
     leave(1 if text else 0)
 
 
-def _spin(process: RosProcess, node: RecorderNode, begun_s: float, seconds: float | None) -> None:
+def _spin(process: RosProcess, node: RecorderNode, begun_s: float, seconds: float | None, nap_s: float) -> None:
     """Serve until stopped, the time is up or nothing can be written; a line on the terminal says how it goes."""
     console = Console(stderr=True)
     with console.status("recording; Ctrl-C ends it") as status:
@@ -94,6 +94,7 @@ def _spin(process: RosProcess, node: RecorderNode, begun_s: float, seconds: floa
             if left_s <= 0.0:
                 return
             process.executor.spin_once(timeout_sec=min(left_s, SHOW_S))
+            time.sleep(nap_s)
             if time.monotonic() - shown_s >= SHOW_S:
                 shown_s = time.monotonic()
                 heard = f"{node.bag.samples} samples of {node.topics} topics"

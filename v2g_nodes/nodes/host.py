@@ -43,7 +43,7 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.nodes.optimizer_node import OptimizerNode
 from v2g_nodes.nodes.plant_node import PlantNode
-from v2g_nodes.nodes.recorder_node import RecorderNode
+from v2g_nodes.nodes.recorder_node import NAP_S, RecorderNode
 from v2g_nodes.nodes.scheduling import raise_priority, schedule
 from v2g_nodes.nodes.spin import RosProcess, leave
 from v2g_nodes.nodes.station_monitor_node import StationMonitorNode
@@ -132,6 +132,8 @@ class Host:
             raise StartupError(f"this process has its role already: {self._nodes[0].get_fully_qualified_name()}")
         for text in schedule(nodes):
             events.emit("note", text=text)
+        if all(spec["kind"] == "recorder" for spec in nodes):
+            self.process.nap_s = NAP_S
         for spec in nodes:
             self._add(spec["kind"], spec["name"], spec["namespace"], spec["parameters"])
         self._drop_placeholder()

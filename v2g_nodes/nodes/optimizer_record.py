@@ -56,7 +56,7 @@ class OptimizerRecord:
         self._epoch_settings = json.dumps(constants)
         self._base_settings = json.dumps({"silence_ns": settings.silence_ns, "fall_ns": settings.fall_ns})
         self._later: list[AgreedEpoch | Begun] = []
-        self._based_ns = 0
+        self._based_ns: int | None = None  # when base set-points were written last; the first second counts from a call
         self._sequence = 0
 
     def note(self, epoch: AgreedEpoch | Begun) -> None:
@@ -80,6 +80,8 @@ class OptimizerRecord:
         records = [
             self._begun(epoch, now_s) if isinstance(epoch, Begun) else self._epoch(epoch) for epoch in later
         ]
+        if self._based_ns is None:
+            self._based_ns = now_ns
         if ended or now_ns - self._based_ns >= BASE_NS:
             self._based_ns = now_ns
             page = self.release.take()

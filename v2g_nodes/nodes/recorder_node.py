@@ -22,6 +22,7 @@ from v2g_nodes.sim.bag_writer import BagWriter, Topic
 from v2g_nodes.sim.message_text import definition
 
 LOOK_S = 0.1  # s, new topics are looked for so often
+NAP_S = 0.04  # s, samples wait so long: to wake for each of them costs three times as much
 FLUSH_S = 1.0  # s, a killed recorder loses this much
 DEPTH = 1000  # samples of a topic that wait while the disk is slow
 FOLDERS_MAX = 100  # of one name, made by successors of killed recorders

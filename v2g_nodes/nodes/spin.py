@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
@@ -42,6 +43,7 @@ class RosProcess:
     """
 
     def __init__(self, arguments: Sequence[str] = (), domain_id: int | None = None) -> None:
+        self.nap_s = 0.0  # after each turn [s]: what may wait is cheaper to do together
         self.stop_reason: str | None = None
         self.exit_code = 0
         self._nodes: list[Node] = []
@@ -107,6 +109,8 @@ class RosProcess:
         try:
             while self.stop_reason is None:
                 self.executor.spin_once(timeout_sec=WAKE_LIMIT_S)
+                if self.nap_s > 0.0:
+                    time.sleep(self.nap_s)
         except (ExternalShutdownException, ShutdownException):
             self.stop("the ROS context was shut down")
         except BaseException as error:
