@@ -13,7 +13,7 @@ from v2g_nodes.msg import DecisionRecord
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import Diagnostics, Status, module_name
 
-RATE_SHARE = 0.995  # of the rate asked for, below it somebody should look (199 Hz of 200)
+RATE_SHARE = 0.99  # of the rate asked for, below it somebody should look; one missed tick a second is not worth it
 LATE_PERIODS = 1.0  # a p99 of so many tick periods is worth a word
 SILENT_S = 2.5  # s, wall: ticks are recorded once a second
 
@@ -57,7 +57,9 @@ class DroopDiagnostics:
         self._rate_hz = (times_ns.size - 1) / span_s
         self._jitter_ms = float(np.percentile(late_ms, 99.0)) if late_ms.size else math.nan
         self._latency_ms = float(latencies_ms.max()) if latencies_ms.size else math.nan
-        self._missed, self._overruns = max(overruns - self._overruns, 0), overruns
+        due = span_s * self._p.rate_hz  # ticks after the first
+        self._missed = max(round(due) - times_ns.size + 1, 0) if times_ns.size > 1 else 0
+        self._overruns = overruns
         self._recorded_s = time.monotonic()
 
     def _judge_ticks(self, status: Status) -> None:
