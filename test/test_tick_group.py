@@ -39,7 +39,8 @@ def test_seats_are_called_in_turn_on_one_schedule_by_one_thread() -> None:
     assert [name for name, *_ in calls[:8]] == list("abababab")
     assert len({thread for *_, thread in calls}) == 1
     for (_, a, _), (_, b, _) in zip(calls[0:8:2], calls[1:8:2], strict=True):
-        assert a.lateness_ns is not None and b.lateness_ns is not None
+        assert a.lateness_ns is not None
+        assert b.lateness_ns is not None
         assert a.now_ns - a.lateness_ns == b.now_ns - b.lateness_ns, "same due time"
         assert b.now_ns >= a.now_ns, "each begins when the one before has ended"
         assert a.missed == b.missed
