@@ -15,8 +15,11 @@ from v2g_nodes.core.droop_control import DroopInputs
 from v2g_nodes.core.droop_settings import DroopSettings
 from v2g_nodes.core.droop_ticks import COLUMNS, inputs_of, row_of
 from v2g_nodes.core.types import Box
+from v2g_nodes.nodes import streams
+from v2g_nodes.nodes.module_node import ModuleNode
 from v2g_nodes.sim.replay import Decision, Replay
 
+from .conftest import Bench
 from .recorded import Ring, ring_records, tick_records
 
 
@@ -166,3 +169,15 @@ def test_every_input_of_a_tick_has_a_column() -> None:
     assert inputs_of(row_of(inputs), False) == DroopInputs(1.0, 49.9, False, Box(-2.0, 3.0), 0.5, 0.25, 0.005, 1.01)
     assert len(row_of(inputs)) == len(COLUMNS)
     assert set(COLUMNS) <= set(DecisionRecord.get_fields_and_field_types())
+
+
+def test_what_a_module_does_while_droop_is_silent_is_recorded(bench: Bench) -> None:
+    module = bench.start(ModuleNode, "module", "/ek3_01", armed=True, droop_silent_s=0.05)
+    heard: list[DecisionRecord] = bench.heard(streams.DECISION_RECORD, "/ek3_01")
+    bench.until(lambda: module._record_out.get_subscription_count() > 0, "somebody listens")
+    bench.until(lambda: len(module._record._rows) > 2, "it ticks by itself")
+    module.trigger_deactivate()
+    bench.until(lambda: heard, "its record is there")
+    replay, _ = play(heard)
+    assert replay.differences == []
+    assert replay.made["gate"] > 2
