@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from v2g_nodes.msg import Meter, ModuleStatus
+from v2g_nodes.msg import DecisionRecord, Meter, ModuleStatus
 
 from v2g_nodes.canbus.frame_watch import FrameLine
 from v2g_nodes.canbus.identifier import device_slot
@@ -300,6 +300,20 @@ def test_droop_tells_its_rate_and_what_it_has_not(bench: Bench, monkeypatch: pyt
     assert float(values["grid signal age s"]) < 0.5
     rig.frequency_hz = None
     told.wait("ek3_01: droop", Level.WARN, "grid signal lost for ")
+
+
+def test_figures_of_ticks_are_those_of_the_second(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.droop, "_on_record", lambda: None)
+    lateness_ns = [-1, *([100_000] * 97), *([4_000_000] * 2)]  # the first was woken, the last but one is missing
+    tick_ns = [3_000_000, *(k * 5_000_000 for k in range(98)), 99 * 5_000_000]
+    told = rig.droop._diagnostics
+    arrivals_ns = [2_000_000, 7_000_000]
+    told.took(DecisionRecord(tick_ns=tick_ns, lateness_ns=lateness_ns, signal_to_setpoint_ns=arrivals_ns), 41)
+    values = told._status().values
+    assert values["rate Hz"] == pytest.approx(200.0 * 98 / 99)
+    assert (values["missed in the last second"], values["missed since the start"]) == (1, 41)
+    assert values["lateness p99 ms"] == pytest.approx(4.0, abs=0.1)
+    assert values["signal to set-point worst ms"] == 7.0
 
 
 def test_a_droop_that_ticks_too_slowly_is_worth_a_warning(
