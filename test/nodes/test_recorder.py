@@ -21,8 +21,9 @@ from v2g_nodes.cli.bag_reader import BagReader
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.nodes import streams
 from v2g_nodes.nodes.recorder_node import RecorderNode
+from v2g_nodes.sim import bag_writer
 
-from .conftest import Bench
+from .conftest import SUCCESS, Bench
 from .recorded import tick_records
 
 RECORD = "v2g_nodes/msg/DecisionRecord"
@@ -100,17 +101,19 @@ def test_a_full_disk_ends_the_recording_in_one_line_and_nothing_else(
     node = recorder(bench, tmp_path / "bag", topics=["/ek3_01/applied"])
     out = bench.sender(streams.APPLIED, "/ek3_01")
 
-    def full() -> None:
+    def full(descriptor: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(node.bag, "flush", full)
+    monkeypatch.setattr(bag_writer.os, "write", full)
     out.publish(Applied(module_id=1))
     bench.until(lambda: node.failure_text, "it has noticed")
-    assert node.failure_text.endswith("samples: No space left on device")
     assert node.active
     out.publish(Applied(module_id=1))
     bench.spin()
-    bench.drop(node)
+    for step in (node.trigger_deactivate, node.trigger_cleanup):
+        assert step() is SUCCESS
+        assert node.failure is None
+    assert node.failure_text.endswith("samples: No space left on device")
     assert not (tmp_path / "bag" / "metadata.yaml").exists()
 
 

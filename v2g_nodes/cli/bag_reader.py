@@ -61,7 +61,7 @@ class BagReader:
                 raise InputError(
                     f"bag {path}: {error}, allowed is a folder of rosbag2 or an .mcap file"
                 ) from error
-            self.note = f"{path} was not closed ({error}): reading what is there"
+            self.note = f"{path} was not closed: reading what is there"
 
     def samples(self) -> Iterator[Sample]:
         """All samples of the type that is wanted.

@@ -80,8 +80,7 @@ class RecorderNode(ManagedNode[RecorderParameters]):
 
     def cleanup(self) -> None:
         """Make the bag whole."""
-        if not self.failure_text:
-            self._try(self.bag.close)
+        self._try(self.bag.close)
         if not self.failure_text:
             text = f"{self.bag.samples} samples of {self.topics} topics in {self.bag.folder}, {self.missed} missed"
             self.get_logger().info(text)
@@ -129,8 +128,6 @@ class RecorderNode(ManagedNode[RecorderParameters]):
 
         def on_sample(data: bytes, info: dict[str, Any]) -> None:
             nonlocal channel, alone, last
-            if self.failure_text:
-                return
             if channel < 0:
                 offers = self.get_publishers_info_by_topic(topic)
                 alone = len(offers) == 1
@@ -152,11 +149,12 @@ class RecorderNode(ManagedNode[RecorderParameters]):
         return self._channels[topic]
 
     def _flush(self) -> None:
-        if not self.failure_text:
-            self._try(self.bag.flush)
+        self._try(self.bag.flush)
 
     def _try(self, action: Callable[[], object]) -> None:
-        """Write; a disk that is full ends the recording and nothing else."""
+        """Write; a disk that is full ends the recording and nothing else. Nothing once it has ended."""
+        if self.failure_text:
+            return
         try:
             action()
         except OSError as error:
