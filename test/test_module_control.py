@@ -170,6 +170,15 @@ def test_heat_derates_and_says_so() -> None:
     assert control.limits == Box(pytest.approx(-2.3), pytest.approx(2.3))
 
 
+def test_a_grid_code_takes_from_what_is_offered_but_not_from_the_limits() -> None:
+    control = ready()
+    control.offer_cap_kw = 1.0
+    assert control.range_kw == Box(-1.0, 1.0)
+    control.offer_cap_kw = 0.0
+    assert control.range_kw == Box(0.0, 0.0)
+    assert control.limits == Box(-3.3, 3.3)
+
+
 LATE = replace(VEHICLE, departure_s=3600.0, energy_due_kwh=3.009)  # nearly all that full charging brings
 
 

@@ -269,6 +269,7 @@ def test_a_grid_code_answers_trips_on_a_voltage_and_enters_service_again(bench: 
     assert rig.module.control.energised
     assert not rig.module.control.enabled
     rig.until(lambda: rig.reason == "grid code: tripped")
+    rig.until(lambda: (rig.applied[-1].limit_low_kw, rig.applied[-1].limit_high_kw) == (0.0, 0.0), "nothing on offer")
     rig.voltage_v, rig.frequency_hz = 400.0, 50.0
     rig.until(lambda: rig.reason == "grid code: entering service")
     rig.reach(1.0)

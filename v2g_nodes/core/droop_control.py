@@ -93,6 +93,11 @@ class DroopControl:
         """Why the connection to the grid is not in service, in a word; empty where it is."""
         return self._law.connection
 
+    @property
+    def offer_cap_kw(self) -> float:
+        """Base power that the connection to the grid leaves to each side [kW]."""
+        return 0.0 if self.ceased else self._law.base_cap_kw
+
     def set_base(self, power_kw: float, valid_until_s: float) -> None:
         """A base set-point came in; one that is not finite is dropped."""
         if math.isfinite(power_kw) and math.isfinite(valid_until_s):

@@ -56,6 +56,7 @@ class ModuleControl:
         self.e_stop = False
         self.ceased = False  # droop's grid code lets no power flow
         self.connection = ""  # what it says of the connection to the grid
+        self.offer_cap_kw = math.inf  # what it leaves for base power, to each side
         self.mode = Mode.OFF
         self.limits = ZERO_BOX
         self.due_kw = math.inf
@@ -87,8 +88,8 @@ class ModuleControl:
 
     @property
     def range_kw(self) -> Box:
-        """What the module can offer: its limits, the upper end brought down to what is due."""
-        low, high = self.limits.low_kw, self.limits.high_kw
+        """What the module can offer: its limits and the grid code's, the upper end brought down to what is due."""
+        low, high = max(self.limits.low_kw, 0.0 - self.offer_cap_kw), min(self.limits.high_kw, self.offer_cap_kw)
         return Box(low, max(low, min(high, self.due_kw)))
 
     @property

@@ -133,6 +133,7 @@ class DroopNode(ManagedNode[DroopParameters]):
             self._module.base_kw = inputs.base_kw
             requested_kw = self._record.decide(self._control, inputs)
             control.ceased, control.connection = self._control.ceased, self._control.connection
+            control.offer_cap_kw = self._control.offer_cap_kw
             return requested_kw
 
         arrival_ns = self._arrival_ns
