@@ -273,6 +273,20 @@ def test_power_ceases_while_the_voltage_is_beyond_and_comes_back_without_a_delay
     assert unit.run(0.5, voltage_pu=0.95) == pytest.approx(5.0)
 
 
+def test_connection_and_ride_through_are_told_in_words() -> None:
+    unit = Unit()
+    unit.run(0.1, voltage_pu=1.0)
+    assert unit.control.told() == {"connection to the grid": "in service", "ride-through": "continuous"}
+    unit.run(0.1, voltage_pu=0.8)
+    assert unit.control.told()["ride-through"] == "mandatory, at least 20.00 s"
+    unit.run(0.1, voltage_pu=0.4)
+    assert unit.control.told() == {
+        "connection to the grid": "ceased by the voltage", "ride-through": "cessation, at least 1.00 s"}
+    unit.run(0.2, 2.5)
+    assert unit.control.told() == {"connection to the grid": "tripped", "ride-through": "not asked"}
+    assert unit.control.connection == "tripped"
+
+
 # --- replay
 
 

@@ -7,7 +7,7 @@ together answer with K_station whatever the exchange between them does. Low freq
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.types import Box
@@ -79,6 +79,10 @@ class Droop:
     def start(self, power_kw: float, frequency_hz: float | None) -> None:
         """Power may flow from now on: what flows already [kW] is answer to frequency and, for the rest, base power."""
         self.reset(power_kw - self.contribution_kw(frequency_hz))
+
+    def told(self) -> Mapping[str, str]:
+        """What there is to tell of the connection to the grid: nothing."""
+        return {}
 
     def reset(self, power_kw: float) -> None:
         """Continue from this power without a bump (start, restart, arming)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,9 @@ class Law(Protocol):
     @property
     def connection(self) -> str:
         """Why the connection to the grid is not in service, in a word; empty where it is."""
+
+    def told(self) -> Mapping[str, str]:
+        """What there is to tell of the connection to the grid, by name."""
 
     def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
         """One tick of the connection to the grid: whether power may flow."""
@@ -92,6 +95,10 @@ class DroopControl:
     def connection(self) -> str:
         """Why the connection to the grid is not in service, in a word; empty where it is."""
         return self._law.connection
+
+    def told(self) -> Mapping[str, str]:
+        """What there is to tell of the connection to the grid, by name."""
+        return self._law.told()
 
     @property
     def offer_cap_kw(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,14 @@ class DroopDiagnostics:
         node: the droop node; make this while it is configured.
         law_s: clock of the law [s].
         signal_age_s: age of the grid signal at a law time [s]; infinite before the first.
+        told: what the law has to tell besides, by name.
     """
 
     def __init__(
-        self, node: ManagedNode[Any], law_s: Callable[[], float], signal_age_s: Callable[[float], float]
+        self, node: ManagedNode[Any], law_s: Callable[[], float], signal_age_s: Callable[[float], float],
+        told: Callable[[], Mapping[str, str]],
     ) -> None:
+        self._told = told
         self._p, self._law_s, self._signal_age_s = node.p, law_s, signal_age_s
         self._hold_s = node.p.held_s(node.p.signal_hold_s)
         self._diagnostics = Diagnostics(node, lambda: [self._status()])
@@ -79,7 +82,9 @@ class DroopDiagnostics:
             "signal to set-point worst ms": self._latency_ms,
             "grid signal age s": signal_age_s,
             "base set-point valid for s": base_left_s,
+            "law": self._p.law,
             "gain kW/Hz": self._p.gain_kw_per_hz,
+            **self._told(),
         })  # fmt: skip
         if time.monotonic() - self._recorded_s > SILENT_S:
             status.error("does not tick")

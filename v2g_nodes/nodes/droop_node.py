@@ -75,7 +75,8 @@ class DroopNode(ManagedNode[DroopParameters]):
         self._arrival_ns = 0
         self._record = DroopRecord(p.module_id, self._settings, self._module.p.ramp_kw_per_s)
         self._record_out = self.publisher(streams.DECISION_RECORD)
-        self._diagnostics = DroopDiagnostics(self, self._module.law_s, self._control.signal_age_s)
+        self._diagnostics = DroopDiagnostics(
+            self, self._module.law_s, self._control.signal_age_s, self._control.told)
 
     def activate(self) -> None:
         """Begin to tick; the first tick goes on from the power that flows.

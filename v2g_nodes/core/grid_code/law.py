@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from v2g_nodes.core.droop import Droop
 from v2g_nodes.core.grid_code.response import FrequencyResponse
+from v2g_nodes.core.grid_code.ride_through import ride
 from v2g_nodes.core.grid_code.service import Service, Status
 from v2g_nodes.core.grid_code.settings import GridCode
 from v2g_nodes.core.types import Box
@@ -35,6 +36,8 @@ class GridCodeDroop:
         self._power = Droop(0.0, nominal_hz, 0.0, ramp_kw_per_s)
         self._response = FrequencyResponse(code, nominal_hz, p_max_kw)
         self.service = Service(code)
+        self._code = code
+        self._seen = math.nan, math.nan
 
     @property
     def base_cap_kw(self) -> float:
@@ -46,6 +49,13 @@ class GridCodeDroop:
         """Why the connection to the grid is not in service, in words; empty where it is."""
         return WORDS[self.service.status]
 
+    def told(self) -> Mapping[str, str]:
+        """Connection and ride-through in words."""
+        asked = ride(self._code, *self._seen)
+        least = f", at least {asked.least_s:.2f} s" if 0.0 < asked.least_s < math.inf else ""
+        return {"connection to the grid": self.connection or "in service",
+                "ride-through": asked.operation.name.lower().replace("_", " ") + least}
+
     def may_flow(self, frequency_hz: float | None, voltage_pu: float, dt_s: float) -> bool:
         """One tick of the connection to the grid: whether power may flow; see Service.
 
@@ -55,6 +65,7 @@ class GridCodeDroop:
             dt_s: since the last tick [s].
         """
         deviation_hz = math.nan if frequency_hz is None else frequency_hz - self._nominal_hz
+        self._seen = deviation_hz, voltage_pu
         return self.service.update(deviation_hz, voltage_pu, dt_s)
 
     def start(self, power_kw: float, frequency_hz: float | None) -> None:
