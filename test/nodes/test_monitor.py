@@ -394,6 +394,19 @@ def test_missing_edges_are_named_until_the_graph_is_complete(bench: Bench, emitt
     assert len([e for e in emitted if e["event"] == "link"]) == count, "it stops looking"
 
 
+def test_a_host_with_one_module_waits_for_it_and_one_that_is_no_group_alone_for_none(
+    bench: Bench, emitted: list[dict[str, Any]]
+) -> None:
+    def missing() -> list[list[str]]:
+        return next((list(map(list, e["missing"])) for e in reversed(emitted) if e["event"] == "link"), [["?"]])
+
+    bench.start(StationMonitorNode, "station_monitor", module_ids=[3])
+    bench.until(lambda: missing() == [["one membership", "/ek3_03/optimizer", "/ek3_03/optimizer"]])
+    emitted.clear()
+    bench.start(StationMonitorNode, "monitor_of_some", module_ids=[1, 3], joined=False)
+    bench.until(lambda: any(e["event"] == "link" and not e["missing"] for e in emitted))
+
+
 def test_station_status_is_repeated_when_epochs_stay_away(play: Play) -> None:
     play.signal()
     play.epoch()

@@ -43,7 +43,8 @@ class GraphCheck:
         if not missing or all(link[1].endswith("/grid_signal") for link in missing):
             fingerprints = {self._groups.get(k) for k in self._module_ids}
             if len(fingerprints) > 1 or None in fingerprints:
-                missing.append(["one membership", *sorted(f"/ek3_{k:02d}/optimizer" for k in self._module_ids)[:2]])
+                ends = (f"/ek3_{k:02d}/optimizer" for k in (min(self._module_ids), max(self._module_ids)))
+                missing.append(["one membership", *ends])
         events.emit("link", missing=missing)
         if not missing:
             self._node.destroy_timer(self._timer)
