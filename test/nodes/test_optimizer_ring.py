@@ -270,6 +270,20 @@ def test_a_missed_signal_is_taken_from_a_neighbour(ring: Ring, monkeypatch: pyte
     assert all(r.signal_received_ns > 0 for r in records)
 
 
+def test_a_second_source_does_not_ask_for_an_epoch_again_but_goes_on_when_the_first_is_silent(ring: Ring) -> None:
+    """Each of several hosts has a source of its own; the lower id would win over the higher at the same time."""
+    sequence = ring.signal(source_id=2)
+    ring.of_epoch(sequence)
+    ring.signal(0.25, source_id=1, signal_sequence=sequence)
+    ring.until(lambda: all(1 in node._sources._sources for node in ring.nodes.values()), "the other is heard")
+    ring.bench.spin(50)
+    later = ring.signal(source_id=1)
+    records = ring.of_epoch(later)
+    assert {r.source_id for r in records} == {1}
+    every = [r for k in ring.ids for r in ring.records[k] if r.kind == DecisionRecord.EPOCH]
+    assert {r.source_id for r in every if r.signal_sequence == sequence} == {2}
+
+
 def test_a_target_beyond_the_boxes_is_clipped_by_all_alike(ring: Ring) -> None:
     much = MarketPlan(plan_version=4, rule="test", slot_s=3600.0, base_kw=[40.0] * 24, capacity_kw=[0.0] * 24)
     ring.plan_out.publish(much)
