@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from v2g_nodes.bringup import process_plan
-from v2g_nodes.bringup_launch import security_environment
+from v2g_nodes.bringup_launch import launch_node, security_environment
 from v2g_nodes.cli import security
 from v2g_nodes.cli.keystore import make_keystore
 from v2g_nodes.cli.main import main
@@ -129,3 +129,11 @@ def test_with_security_on_every_process_takes_its_enclave(
     environment: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert security_environment("ek3_01", environment) == expected
+
+
+def test_launch_gives_every_process_its_enclave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_SECURITY_ENABLE", "true")
+    monkeypatch.delenv("ROS_SECURITY_ENCLAVE_OVERRIDE", raising=False)
+    process = process_plan(default_station(1)).processes[0]
+    told = launch_node(process, 0.0, {})
+    assert told["additional_env"] == {"ROS_SECURITY_ENCLAVE_OVERRIDE": f"/v2g/{process.name}"}

@@ -6,6 +6,7 @@ Launch files only wire; what they need worked out is worked out here and tested 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -252,7 +253,8 @@ def launch_node(process: ProcessSpec, started_unix_s: float, states: Mapping[str
     role = json.dumps(role_nodes(process, started_unix_s, states), separators=(",", ":"))
     return {"package": "v2g_nodes", "executable": HOST if process.is_ros else STAND_IN,
             "arguments": [process.name, "--role", role], "exec_name": process.name,
-            "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True, "respawn_delay": 1.0}
+            "prefix": f"nice -n {process.nice}", "output": "screen", "respawn": True, "respawn_delay": 1.0,
+            "additional_env": security_environment(process.name, os.environ)}
 
 
 def enclave_of(process: str) -> str:
