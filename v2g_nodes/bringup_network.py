@@ -1,7 +1,7 @@
 """Which network the nodes of several hosts use: a Fast DDS profile made from the loopback one, unless the user has one.
 
 The profile says which interface is used, how nodes find each other, and that a host which is cut off for a few seconds
-is not forgotten. Knows no rclpy. Why these values: docs/decisions/0011-several-hosts.md.
+is not forgotten. Knows no rclpy. Why these values: docs/decisions/0015-several-hosts.md.
 """
 
 from __future__ import annotations
