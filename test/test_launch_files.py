@@ -26,7 +26,7 @@ from v2g_nodes.bringup_launch import (
     check_module,
     check_rig,
     launch_processes,
-    node_environment,
+    network_environment,
     plan_from_text,
 )
 from v2g_nodes.core.errors import InputError
@@ -223,9 +223,9 @@ def test_a_station_file_may_open_the_subnet_but_not_over_the_users_word(tmp_path
     station = station.model_copy(update={"network": station.network.model_copy(update={"discovery": "subnet"})})
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
     for asked in ({}, {RANGE_VARIABLE: "LOCALHOST"}):
-        profile = Path(node_environment(station, {**cache, **asked})["FASTRTPS_DEFAULT_PROFILES_FILE"])
+        profile = Path(network_environment(station, {**cache, **asked})["FASTRTPS_DEFAULT_PROFILES_FILE"])
         assert "127.0.0.1" not in profile.read_text()
-    assert node_environment(station, {RANGE_VARIABLE: "OFF"}) == {}
+    assert network_environment(station, {RANGE_VARIABLE: "OFF"}) == {}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from v2g_nodes.bringup import (
 )
 from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import Station, is_on_bus
+from v2g_nodes.station import is_on_bus
 
 ENCLAVES = "/v2g"  # enclaves of all processes are below it
 OVERRIDE = "ROS_SECURITY_ENCLAVE_OVERRIDE"
@@ -143,7 +143,7 @@ def launch_processes(
     states = {node.full_name: state for node in plan.nodes}
     if plan.inputs.started_unix_s is not None:
         started_unix_s = plan.inputs.started_unix_s
-    return LaunchProcesses(node_environment(plan.station, environment),
+    return LaunchProcesses(network_environment(plan.station, environment),
                            tuple(launch_node(process, started_unix_s, states) for process in plan.processes))
 
 
@@ -272,20 +272,6 @@ def security_environment(process: str, environment: Mapping[str, str]) -> dict[s
     if environment.get("ROS_SECURITY_ENABLE", "").lower() != "true" or OVERRIDE in environment:
         return {}
     return {OVERRIDE: enclave_of(process)}
-
-
-def node_environment(station: Station, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the nodes' environment needs besides the caller's: loopback only, unless user or station file say otherwise.
-
-    Args:
-        station: for network.discovery.
-        environment: of the caller.
-
-    Raises:
-        InputError: an interface or peer in section network that this host does not know.
-        StartupError: a profile for the network can't be written.
-    """
-    return network_environment(station, environment)
 
 
 def _value(argument: LaunchArgument, text: str) -> object:

@@ -41,12 +41,12 @@ SIOCGIFADDR = 0x8915  # Linux: IPv4 address of an interface
 
 
 def network_environment(
-    station: Station, environment: Mapping[str, str], address: str | None = None
+    station: Station | None, environment: Mapping[str, str], address: str | None = None
 ) -> dict[str, str]:
     """Variables that keep the nodes to the network of the station file.
 
     Args:
-        station: for section network.
+        station: for section network; None = not known, of this host then.
         environment: of the calling process; a discovery range, profile, server or middleware chosen there stands.
         address: of the host they are for; None = this one, whose address is looked up.
 
@@ -54,9 +54,9 @@ def network_environment(
         InputError: an interface or peer that this host does not know.
         StartupError: the profile can't be written.
     """
-    network = station.network
-    if network.discovery == "localhost":
+    if station is None or station.network.discovery == "localhost":
         return loopback_environment(environment)
+    network = station.network
     if has_own_choice(environment):
         return {}
     if environment.get("RMW_IMPLEMENTATION", "") not in FAST_DDS:  # what every middleware of ROS 2 knows

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.canbus.settings import CanSettings
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.cli.stop_signals import StopSignals
@@ -54,7 +54,7 @@ def _run(modules: int, domains: tuple[int, int], trial: Trial, verbose: bool) ->
     sides = []
     for host, domain, channel in zip(HOSTS, domains, SEGMENTS, strict=True):
         station = host_station(modules, trial.seed, channel, port)
-        environment = {**node_environment(station, os.environ), "ROS_DOMAIN_ID": str(domain)}
+        environment = {**network_environment(station, os.environ), "ROS_DOMAIN_ID": str(domain)}
         sides.append(Side(host, station, environment))
     one, other = (CanSettings(channel=channel, port=port) for channel in SEGMENTS)
     with StopSignals() as stop, CanCable(one, other) as cable:

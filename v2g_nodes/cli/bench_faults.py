@@ -26,7 +26,7 @@ from v2g_nodes.bringup import (
     resolve_station,
 )
 from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
-from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.bringup_parameters import run_parameters
 from v2g_nodes.cli.fault_arena import Arena, Outcome, StationEndError
 from v2g_nodes.cli.fault_figures import Trial, fault_table, slow, summarise
@@ -173,7 +173,7 @@ class _Bench:
             network = station.network.model_copy(update={"packing": "never"})  # a fault hits one module
             apart = resolve_station(None, overrides).model_copy(update={"network": network})
             plan = with_witness(process_plan(apart, overrides), overrides)
-            ours = node_environment(plan.station, os.environ)
+            ours = network_environment(plan.station, os.environ)
             environment = {"ROS_LOG_DIR": str(folder / "ros"), **os.environ, **self._left.environment, **ours}
             logs = Logs(self._console if self._verbose else None)
             watch = Watch([module.id for module in station.modules])

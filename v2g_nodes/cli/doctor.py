@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from v2g_nodes.bringup_dds import loopback_environment
-from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.canbus.bit_time import LENGTHS, frame_time_s
 from v2g_nodes.cli.bus_ear import BusEar
 from v2g_nodes.cli.bus_reader import BusReader
@@ -96,7 +95,7 @@ def look_at_graph(station: Station | None, seconds: float) -> list[Finding]:
         station: names those that should be there, and how far to look; None = any, on this host.
         seconds: how long to look at least [s].
     """
-    os.environ.update(loopback_environment(os.environ) if station is None else node_environment(station, os.environ))
+    os.environ.update(network_environment(station, os.environ))
     try:
         from v2g_nodes.nodes.operator import Operator  # rclpy reads the environment when it starts
     except ImportError:  # told by the look at ROS 2 already

@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from v2g_nodes.bringup_dds import loopback_environment
 from v2g_nodes.bringup_expected import expected_graph, missing_parts
 from v2g_nodes.bringup_graph import GraphView, to_json, topology_of
-from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.graph_svg import graph_svg
 from v2g_nodes.cli.graph_text import graph_dot, graph_text
@@ -48,7 +47,7 @@ def graph(
     folder = None if layouts is None else prepare_folder(layouts, "--layouts")
     file = None if station is None else load_station(station)
     expected = None if file is None else expected_graph(file)
-    os.environ.update(loopback_environment(os.environ) if file is None else node_environment(file, os.environ))
+    os.environ.update(network_environment(file, os.environ))
     from v2g_nodes.nodes.graph_look import GraphLook  # rclpy reads the environment when it starts
     from v2g_nodes.nodes.spin import leave
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from v2g_nodes.audit import AuditLog, operator_name
-from v2g_nodes.bringup_dds import loopback_environment
-from v2g_nodes.bringup_launch import node_environment, security_environment
+from v2g_nodes.bringup_launch import security_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.bringup_parameters import run_audit_file
 from v2g_nodes.cli.output import check_writable, emit
 from v2g_nodes.core.errors import InputError, V2gError
@@ -72,7 +72,7 @@ def operate(
     """
     check_writable(json)
     station = None if station_file is None else load_station(station_file)
-    os.environ.update(loopback_environment(os.environ) if station is None else node_environment(station, os.environ))
+    os.environ.update(network_environment(station, os.environ))
     os.environ.update(security_environment("operator", os.environ))
     from v2g_nodes.nodes.operator import Operator, Outcome  # rclpy reads the environment when it starts
     from v2g_nodes.nodes.spin import leave

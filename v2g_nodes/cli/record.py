@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from v2g_nodes.bringup_dds import loopback_environment
-from v2g_nodes.bringup_launch import node_environment, security_environment
+from v2g_nodes.bringup_launch import security_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.cli.folders import new_folder
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.core.errors import InputError, StartupError
@@ -51,7 +51,7 @@ def record(
     where = output or time.strftime("v2g_%Y_%m_%d-%H_%M_%S")
     folder = new_folder(where, "--output")
     known = None if station is None else load_station(station)
-    os.environ.update(loopback_environment(os.environ) if known is None else node_environment(known, os.environ))
+    os.environ.update(network_environment(known, os.environ))
     os.environ.update(security_environment("recorder", os.environ))
     os.nice(NICE)
     from v2g_nodes.nodes.recorder_node import NAP_S, RecorderNode  # rclpy reads the environment when it starts

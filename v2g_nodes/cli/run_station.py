@@ -19,7 +19,7 @@ from v2g_nodes.bringup import (
     resolve_station,
 )
 from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
-from v2g_nodes.bringup_launch import node_environment
+from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.bringup_parameters import droop_settings
 from v2g_nodes.cli.folders import run_folder
 from v2g_nodes.cli.live_table import StationView
@@ -95,7 +95,7 @@ def run_station(options: RunOptions) -> RunResult:
         plan = _tell_monitor(plan, folder / "series.json")
         # rclpy leaves a file per process in ~/.ros/log unless told where; what matters of it is in our logs
         ros_logs = {"ROS_LOG_DIR": str(folder / "ros")}
-        environment = {**ros_logs, **os.environ, **node_environment(plan.station, os.environ)}
+        environment = {**ros_logs, **os.environ, **network_environment(plan.station, os.environ)}
         ratings_kw = {m.id: module_type(plan.station, m).p_max_kw for m in plan.modules}
         console = PatientConsole(stderr=True, highlight=False)  # standard output belongs to the JSON
         view = View(StationView(plan.station.name, ratings_kw), options.live, overrides.duration_s, console)

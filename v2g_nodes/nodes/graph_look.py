@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
-from types import TracebackType
 
-from rclpy.node import Node
-
-from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.bringup_graph import GraphView, Topic
 from v2g_nodes.core.errors import StartupError
 from v2g_nodes.nodes.graph_check import ends_of
-from v2g_nodes.nodes.spin import RosProcess
+from v2g_nodes.nodes.visitor import Visitor
 
 FIND_S = 6.0  # a node that joins late was seen after 0.3 to 1.4 s; some more for a busy machine
 SETTLED_S = 1.0  # nothing new for so long: that is all
@@ -24,29 +19,15 @@ EVERYWHERE = ("/rosout", "/parameter_events")  # every node has them; they only 
 HIDDEN = "_"  # names that begin so are of tools (ROS 2 design, topic and service names)
 
 
-class GraphLook:
-    """A context manager: the node leaves the graph at its end. End the process by `leave` (nodes/spin.py) then.
+class GraphLook(Visitor):
+    """Looks at the graph; hidden from it by its name.
 
     Args:
         domain_id: DDS domain; None takes ROS_DOMAIN_ID.
     """
 
     def __init__(self, domain_id: int | None = None) -> None:
-        self._process = RosProcess(domain_id=domain_id)
-        self._node = Node(f"{HIDDEN}graph_{os.getpid()}", context=self._process.context, enable_rosout=False,
-                          start_parameter_services=False)
-        self._process.add(self._node)
-        check_loopback()
-
-    def __enter__(self) -> GraphLook:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.close()
-        if kind is None:
-            signal.alarm(0)  # it is closed; what the caller has to write may take longer than that
+        super().__init__(f"{HIDDEN}graph", domain_id)
 
     def look(self, complete: Callable[[GraphView], bool] | None = None) -> GraphView:
         """The graph, once nothing new has shown for a while.

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.task import Future
 from std_msgs.msg import Bool
 
-from v2g_nodes.bringup_dds import check_loopback
 from v2g_nodes.core.errors import StartupError
 from v2g_nodes.core.mode import Mode
 from v2g_nodes.msg import ModuleStatus
 from v2g_nodes.nodes import streams
-from v2g_nodes.nodes.spin import RosProcess
+from v2g_nodes.nodes.visitor import Visitor
 
 FIND_S = 6.0  # a node that joins late was seen after 0.3 to 1.4 s; some more for a busy machine
 SETTLED_S = 1.0  # nobody new for so long: those are all
@@ -57,8 +53,8 @@ class Outcome:
     text: str = ""
 
 
-class Operator:
-    """A context manager: the node leaves the graph at its end. End the process by `leave` (nodes/spin.py) then.
+class Operator(Visitor):
+    """Arms, disarms and stops.
 
     Args:
         ids: modules meant; empty = all there are.
@@ -66,25 +62,11 @@ class Operator:
     """
 
     def __init__(self, ids: Collection[int] = (), domain_id: int | None = None) -> None:
+        super().__init__("operator", domain_id)
         self._ids = frozenset(ids)
-        self._process = RosProcess(domain_id=domain_id)
-        self._node = Node(f"operator_{os.getpid()}", context=self._process.context, enable_rosout=False,
-                          start_parameter_services=False)
-        self._process.add(self._node)
-        check_loopback()
         self._e_stop_out = self._node.create_publisher(Bool, streams.E_STOP.topic, streams.E_STOP.qos)
         self._status: dict[int, ModuleStatus] = {}  # the latest since it was last asked for
         self._followed: set[int] = set()
-
-    def __enter__(self) -> Operator:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.close()
-        if kind is None:
-            signal.alarm(0)  # it is closed; what the caller has to say may take longer than that
 
     def stop(self) -> list[Outcome]:
         """Emergency stop of every module there is: SAFE until armed again.
