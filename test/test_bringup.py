@@ -149,6 +149,7 @@ def test_a_station_on_the_bus_talks_through_its_bridge_alone() -> None:
         ("/can_bridge", f"/ek3_0{k}/optimizer") for k in (1, 2, 3)}
     assert all(node.parameters["on_bus"] for node in plan.nodes if node.kind == "optimizer")
     assert not any(node.parameters["armed"] for node in plan.nodes if node.kind == "module"), "hardware waits for arm"
+    assert not any(node.parameters["in_service"] for node in plan.nodes if node.kind == "droop"), "and enters service"
 
 
 def test_stand_ins_are_processes_without_ros_and_arm_themselves() -> None:
@@ -158,6 +159,7 @@ def test_stand_ins_are_processes_without_ros_and_arm_themselves() -> None:
     assert plan.participants == len(plan.processes) - 2 + SPARES
     assert not {node.kind for node in plan.nodes} & {"can_device"}
     assert all(node.parameters["armed"] for node in plan.nodes if node.kind == "module")
+    assert all(node.parameters["in_service"] for node in plan.nodes if node.kind == "droop")
     assert any(node.kind == "plant" for node in plan.nodes)
 
 

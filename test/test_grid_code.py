@@ -25,8 +25,10 @@ TICK_S = 0.01
 class Unit:
     """A controller with a grid code and a gate that lets everything through."""
 
-    def __init__(self, code: str = "ieee1547", nominal_hz: float = 60.0, **changes: float) -> None:
-        self.law = GridCodeDroop(grid_code(code, "III", changes), nominal_hz, P_MAX_KW, RAMP_KW_PER_S)
+    def __init__(
+        self, code: str = "ieee1547", nominal_hz: float = 60.0, in_service: bool = True, **changes: float
+    ) -> None:
+        self.law = GridCodeDroop(grid_code(code, "III", changes), nominal_hz, P_MAX_KW, RAMP_KW_PER_S, in_service)
         self.control = DroopControl(self.law, RAMP_KW_PER_S, math.inf)
         self.nominal_hz, self.power_kw, self.base_kw, self.due_kw = nominal_hz, 0.0, 0.0, math.inf
 
@@ -217,6 +219,18 @@ def test_service_is_entered_after_its_delay_and_within_its_ramp() -> None:
     assert unit.law.service.status is Status.ENTERING
     assert unit.run(45.0, 0.0, dt_s=0.1) == pytest.approx(-8.0)
     assert unit.law.service.status is Status.IN_SERVICE
+
+
+def test_who_starts_out_of_service_enters_it_as_after_a_trip() -> None:
+    unit = Unit(in_service=False, enter_delay_s=100.0, enter_ramp_s=50.0)
+    unit.base_kw = 8.0
+    assert unit.run(50.0, 0.2, dt_s=0.1) == 0.0, "outside the window"
+    assert unit.control.connection == "not in service yet"
+    assert unit.control.offer_cap_kw == 0.0
+    assert unit.run(99.0, 0.0, dt_s=0.1) == 0.0
+    assert unit.run(11.0, 0.0, dt_s=0.1) == pytest.approx(2.0, abs=0.05), "10 s of a ramp of 50 s"
+    assert unit.run(45.0, 0.0, dt_s=0.1) == pytest.approx(8.0)
+    assert unit.control.connection == ""
 
 
 @pytest.mark.parametrize(

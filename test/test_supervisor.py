@@ -301,6 +301,18 @@ def test_a_successor_brings_a_node_to_the_state_it_was_put_in(bench: Bench) -> N
     assert [role.get("state") for role in bench.roles("optimizer")] == [None, None]
 
 
+def test_a_successor_s_droop_has_to_enter_service(bench: Bench) -> None:
+    droop = ProcessSpec("ek3_01", "white", 0, (node("ek3_01/droop", {"in_service": True}),))
+    whole = plan()
+    processes = tuple(droop if process.name == "ek3_01" else process for process in whole.processes)
+    with bench.supervise(replace(whole, processes=processes)) as supervisor:
+        supervisor.bring_up()
+        assert run_until(supervisor, lambda: "spare" in supervisor.pids) == ""
+        os.kill(supervisor.pids["ek3_01"], signal.SIGKILL)
+        assert run_until(supervisor, lambda: len(bench.roles("droop")) == 2) == ""
+    assert [role["in_service"] for role in bench.roles("droop")] == [True, False]
+
+
 def test_two_deaths_at_once_are_both_replaced(bench: Bench) -> None:
     with bench.supervise(plan()) as supervisor:
         supervisor.bring_up()

@@ -224,7 +224,7 @@ def _of_module(plan: ProcessPlan, text: str) -> ProcessPlan:
 
 
 def role_nodes(
-    process: ProcessSpec, started_unix_s: float, states: Mapping[str, str] | None = None
+    process: ProcessSpec, started_unix_s: float, states: Mapping[str, str] | None = None, again: bool = False
 ) -> list[dict[str, Any]]:
     """Nodes of a process as its host wants them.
 
@@ -232,6 +232,7 @@ def role_nodes(
         process: of the plan.
         started_unix_s: when the run began; a node that is started again goes on where the run is.
         states: lifecycle states to bring nodes to, by full name; the others become active.
+        again: they were there before, so droop may have been tripped and has to enter service.
     """
     nodes = [asdict(node) for node in process.nodes]
     for spec, node in zip(process.nodes, nodes, strict=True):
@@ -239,6 +240,8 @@ def role_nodes(
             node["state"] = states[spec.full_name]
         if node["kind"] in CLOCK_KINDS:
             node["parameters"] = {**node["parameters"], "run_started_s": started_unix_s}
+        if again and node["kind"] == "droop":
+            node["parameters"] = {**node["parameters"], "in_service": False}
     return nodes
 
 

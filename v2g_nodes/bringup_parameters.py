@@ -149,7 +149,7 @@ def module_parameters(station: Station, module: Module, overrides: Overrides, in
     parameters: dict[str, Parameter] = {
         **limit_parameters(station, module),
         "backend": module.backend,
-        "armed": module.backend == "sim" or station.can.stand_ins,
+        "armed": not on_hardware(station, module),
         "rate_hz": station.droop.rate_hz,
         "droop_silent_s": station.timeouts.droop_silent_s,
         "max_kw": kind.p_max_kw if overrides.max_kw is None else min(float(overrides.max_kw), kind.p_max_kw),
@@ -188,6 +188,11 @@ def _departure(clock: str | None, start_s: float) -> float:
     return seconds if seconds > start_s else seconds + 86400.0
 
 
+def on_hardware(station: Station, module: Module) -> bool:
+    """Whether a module is neither simulated nor played by a stand-in."""
+    return module.backend == "can" and not station.can.stand_ins
+
+
 def droop_parameters(station: Station, module: Module) -> Parameters:
     """Answer to frequency."""
     return {**limit_parameters(station, module), **law_parameters(station),
@@ -195,6 +200,7 @@ def droop_parameters(station: Station, module: Module) -> Parameters:
             "gain_kw_per_hz": droop_gain_kw_per_hz(station, module),
             "deadband_hz": station.droop.deadband_hz,
             "rate_hz": station.droop.rate_hz,
+            "in_service": not on_hardware(station, module),
             "optimizer_silent_s": station.timeouts.optimizer_silent_s}
 
 

@@ -37,7 +37,7 @@ class Rig:
     """Module 1 and its droop; signals and set-points on demand."""
 
     def __init__(
-        self, bench: Bench, *, optimizer_silent_s: float = 60.0, law: Mapping[str, str] | None = None, **module: object
+        self, bench: Bench, *, optimizer_silent_s: float = 60.0, law: Mapping[str, Any] | None = None, **module: object
     ) -> None:
         self.bench = bench
         self.module = bench.start(ModuleNode, "module", SPACE, **{"armed": True, **RAMP, **module})
@@ -259,7 +259,7 @@ def test_of_two_sources_the_lower_number_wins_while_it_speaks(rig: Rig) -> None:
 
 def test_a_grid_code_answers_trips_on_a_voltage_and_enters_service_again(bench: Bench) -> None:
     settings = {"slope_under": 0.02, "response_s": 0.2, "enter_delay_s": 0.0, "enter_ramp_s": 1.0}
-    rig = Rig(bench, law={"law": "ieee1547", "law_settings": json.dumps(settings)})
+    rig = Rig(bench, law={"law": "ieee1547", "law_settings": json.dumps(settings), "in_service": True})
     rig.base_kw = 1.0
     rig.reach(1.0)
     rig.frequency_hz = 49.864
@@ -274,6 +274,16 @@ def test_a_grid_code_answers_trips_on_a_voltage_and_enters_service_again(bench: 
     rig.until(lambda: rig.reason == "grid code: entering service")
     rig.reach(1.0)
     assert rig.module.control.enabled
+
+
+def test_a_droop_configured_anew_has_to_enter_service(bench: Bench) -> None:
+    rig = Rig(bench, law={"law": "ieee1547", "law_settings": json.dumps({"enter_delay_s": 300.0}), "in_service": True})
+    rig.base_kw = 1.0
+    rig.reach(1.0)
+    for step in ("deactivate", "cleanup", "configure", "activate"):
+        assert getattr(rig.droop, f"trigger_{step}")() is SUCCESS
+    rig.until(lambda: rig.reason == "grid code: not in service yet")
+    rig.reach(0.0)
 
 
 def test_a_silent_droop_is_noticed_and_the_module_goes_to_zero(bench: Bench) -> None:

@@ -178,7 +178,8 @@ class Supervisor:
         if self._started_unix_s is None:
             given_s = self._plan.inputs.started_unix_s
             self._started_unix_s = time.time() if given_s is None else given_s
-        host.send("role", nodes=role_nodes(spec, self._started_unix_s, self._states))
+        host.send("role", nodes=role_nodes(
+            spec, self._started_unix_s, self._states, again=self._running_s is not None))
 
     # ---- run -------------------------------------------------------------------------------------------------------
     def run(self, seconds: float | None = None) -> str:

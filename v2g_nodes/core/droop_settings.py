@@ -42,8 +42,12 @@ class DroopSettings:
     changes: Mapping[str, float] = field(default_factory=dict)
 
 
-def build_law(settings: DroopSettings) -> Law:
+def build_law(settings: DroopSettings, in_service: bool = True) -> Law:
     """The law, at rest.
+
+    Args:
+        settings: its constants.
+        in_service: whether a grid code's connection to the grid is in service at the start.
 
     Raises:
         InputError: a value out of range, no such law.
@@ -56,13 +60,18 @@ def build_law(settings: DroopSettings) -> Law:
         return Droop(s.gain_kw_per_hz, s.nominal_hz, s.deadband_hz, s.ramp_kw_per_s)
     if s.law not in LAWS:
         raise InputError(f"droop law is {s.law!r}, allowed {', '.join(LAWS)}")
-    return GridCodeDroop(grid_code(s.law, s.category, s.changes), s.nominal_hz, s.p_max_kw, s.ramp_kw_per_s)
+    return GridCodeDroop(grid_code(s.law, s.category, s.changes), s.nominal_hz, s.p_max_kw, s.ramp_kw_per_s,
+                         in_service)
 
 
-def build_control(settings: DroopSettings) -> DroopControl:
+def build_control(settings: DroopSettings, in_service: bool = True) -> DroopControl:
     """The controller, at rest.
+
+    Args:
+        settings: constants of its law.
+        in_service: as build_law.
 
     Raises:
         InputError: as build_law.
     """
-    return DroopControl(build_law(settings), settings.ramp_kw_per_s, settings.signal_hold_s)
+    return DroopControl(build_law(settings, in_service), settings.ramp_kw_per_s, settings.signal_hold_s)

@@ -36,6 +36,8 @@ class DroopParameters(LimitParameters, LawParameters):
     nominal_v: float = parameter(400.0, "nominal voltage, phase to phase", "V", 100.0, 1000.0)
     rate_hz: float = parameter(200.0, "ticks per second", "Hz", 1.0, 1000.0)
     cpu: int = parameter(-1, "core to which the process is pinned; -1 = none", "", -1, 1023)
+    in_service: bool = parameter(
+        False, "the connection to the grid is in service at the start; else it has to be entered by the grid code")
     optimizer_silent_s: float = parameter(1.0, "a base set-point that is not repeated is held so long", "s", 0.3, 60.0)
 
 
@@ -43,6 +45,7 @@ class DroopNode(ManagedNode[DroopParameters]):
     """See module docstring. `_on_tick` runs in the ticker's thread, everything else in the executor's."""
 
     PARAMETERS = DroopParameters
+    _was_configured = False
     _settings: DroopSettings  # to be in force from the next tick on
 
     def apply(self, changes: Mapping[str, Any]) -> str:
@@ -70,7 +73,8 @@ class DroopNode(ManagedNode[DroopParameters]):
             p.gain_kw_per_hz, p.nominal_hz, p.deadband_hz, p.ramp_kw_per_s, hold_s,
             p.law, p.p_max_kw, p.law_category, p.law_changes)
         self._settings_in_force = self._settings
-        self._control = build_control(self._settings)
+        self._control = build_control(self._settings, p.in_service and not self._was_configured)
+        self._was_configured = True  # what comes after a clean-up is a start like any other
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(0.5e9 / p.speed))
         self._arrival_ns = 0
         self._record = DroopRecord(p.module_id, self._settings, self._module.p.ramp_kw_per_s)

@@ -14,7 +14,7 @@ from v2g_nodes.core.types import Box
 
 SERVICE_VALUES = 11  # of the state
 WORDS = {Status.IN_SERVICE: "", Status.ENTERING: "entering service", Status.TRIPPED: "tripped",
-         Status.CEASED: "ceased by the voltage"}  # fmt: skip
+         Status.CEASED: "ceased by the voltage", Status.STARTED: "not in service yet"}  # fmt: skip
 
 
 class GridCodeDroop:
@@ -25,17 +25,20 @@ class GridCodeDroop:
         nominal_hz: nominal frequency [Hz].
         p_max_kw: rating [kW].
         ramp_kw_per_s: largest change of the output [kW/s].
+        in_service: at the start, see Service.
 
     Raises:
         InputError: a value out of range.
     """
 
-    def __init__(self, code: GridCode, nominal_hz: float, p_max_kw: float, ramp_kw_per_s: float) -> None:
+    def __init__(
+        self, code: GridCode, nominal_hz: float, p_max_kw: float, ramp_kw_per_s: float, in_service: bool = True
+    ) -> None:
         self._nominal_hz = nominal_hz
         self._p_max_kw = p_max_kw
         self._power = Droop(0.0, nominal_hz, 0.0, ramp_kw_per_s)
         self._response = FrequencyResponse(code, nominal_hz, p_max_kw)
-        self.service = Service(code)
+        self.service = Service(code, in_service)
         self._code = code
         self._seen = math.nan, math.nan
 

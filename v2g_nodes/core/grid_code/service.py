@@ -1,7 +1,8 @@
 """Whether a grid code lets power flow: trip, return to service, cessation.
 
 A trip lasts until voltage and frequency have been inside the window for enter service for its delay; then power may
-rise from zero within the ramp. Without a trip, power ceases while the voltage is beyond the cessation limits.
+rise from zero within the ramp. So does a start out of service: whoever starts cannot know whether it was tripped
+before, and the codes ask for the same delay (IEEE 1547-2018 4.10, EN 50549-1 4.10). Without a trip, power ceases while the voltage is beyond the cessation limits.
 What is not measured trips nothing; without a frequency nothing enters service.
 """
 
@@ -25,6 +26,10 @@ class Status(IntEnum):
     ENTERING = 1  # power is let rise
     TRIPPED = 2
     CEASED = 3  # no power, but connected
+    STARTED = 4  # not in service yet
+
+
+OUT_OF_SERVICE = (Status.TRIPPED, Status.STARTED)
 
 
 class Service:
@@ -32,9 +37,10 @@ class Service:
 
     Args:
         code: settings.
+        in_service: at the start; else service has to be entered first.
     """
 
-    def __init__(self, code: GridCode) -> None:
+    def __init__(self, code: GridCode, in_service: bool = True) -> None:
         self._code = code
         self._stages = (  # which (frequency or voltage), above or below, limit, time
             (0, 1.0, code.over_frequency_1_hz, code.over_frequency_1_s),
@@ -49,7 +55,7 @@ class Service:
         self._lasted_s = [0.0] * len(self._stages)
         self._entering_s = 0.0
         self._share = 1.0
-        self.status = Status.IN_SERVICE
+        self.status = Status.IN_SERVICE if in_service else Status.STARTED
 
     @property
     def share(self) -> float:
@@ -64,14 +70,14 @@ class Service:
             voltage_pu: over nominal; NaN = not measured.
             dt_s: since the last step [s].
         """
-        if self.status is Status.TRIPPED:
+        if self.status in OUT_OF_SERVICE:
             inside = self._may_enter(deviation_hz, voltage_pu)
             self._entering_s = self._entering_s + dt_s if inside else 0.0
             if inside and self._entering_s >= self._code.enter_delay_s - ROUNDING_S:
                 self.status, self._share = Status.ENTERING, 0.0
         if self._trips((deviation_hz, voltage_pu), dt_s):
             self.status, self._entering_s = Status.TRIPPED, 0.0
-        elif self.status is not Status.TRIPPED:
+        elif self.status not in OUT_OF_SERVICE:
             self._share = min(1.0, self._share + dt_s / self._code.enter_ramp_s)
             self.status = Status.IN_SERVICE if self._share >= 1.0 else Status.ENTERING
             if voltage_pu > self._code.cease_over_pu or voltage_pu < self._code.cease_under_pu:
