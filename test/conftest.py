@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no recorded grid data: ../shared/data is not there")
     return folder
+
+
+@pytest.fixture
+def hangups_are_heard() -> Iterator[None]:
+    """SIGHUP does what it does by default, here and in child processes, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

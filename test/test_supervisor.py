@@ -357,19 +357,17 @@ def test_a_process_that_does_not_stop_is_killed_and_the_others_end_well(make_ben
     assert bench.commands("stopped") == ["grid_signal", "ek3_01_opt", "station_monitor", "plant"]
 
 
+@pytest.mark.usefixtures("hangups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_signal_ends_the_run_in_order(bench: Bench, number: signal.Signals) -> None:
-    outer = signal.signal(number, signal.default_int_handler)  # ignored where the tests run under nohup
-    try:
-        with bench.stop:
-            with bench.supervise(plan()) as supervisor:
-                supervisor.bring_up()
-                os.kill(os.getpid(), number)
-                assert supervisor.run(None) == ""
-            assert len(bench.commands("stopped")) == 5
-        assert signal.getsignal(number) == signal.default_int_handler
-    finally:
-        signal.signal(number, outer)
+    before = signal.getsignal(number)
+    with bench.stop:
+        with bench.supervise(plan()) as supervisor:
+            supervisor.bring_up()
+            os.kill(os.getpid(), number)
+            assert supervisor.run(None) == ""
+        assert len(bench.commands("stopped")) == 5
+    assert signal.getsignal(number) == before
 
 
 def test_a_second_stop_signal_ends_everything_at_once(bench: Bench) -> None:

@@ -137,6 +137,7 @@ def test_killed_processes_are_replaced_and_rejoin(start: Callable[..., Up]) -> N
     assert not alive(list(before.values()))
 
 
+@pytest.mark.usefixtures("hangups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_is_left_however_it_ends(start: Callable[..., Up], number: signal.Signals) -> None:
     up = start("--modules", "2")
