@@ -17,9 +17,10 @@ from v2g_nodes.bringup_dds import (
     loopback_environment,
     profile_path,
     remove_dead_segments,
+    ros_domain,
     uses_our_profile,
 )
-from v2g_nodes.core.errors import StartupError
+from v2g_nodes.core.errors import InputError, StartupError
 
 NAMESPACE = {"d": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
 
@@ -111,3 +112,14 @@ def test_only_dead_segments_are_removed(tmp_path: Path) -> None:
         "somebody_elses_el",
     ]
     assert remove_dead_segments(tmp_path) == 1  # its owner has gone too
+
+
+@pytest.mark.parametrize(("text", "domain"), [("", 0), ("0", 0), ("232", 232)])
+def test_the_ros_domain_is_a_number(text: str, domain: int) -> None:
+    assert ros_domain({"ROS_DOMAIN_ID": text}) == domain
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "233", "1.5"])
+def test_what_is_no_ros_domain_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"ROS_DOMAIN_ID is '{text}', allowed 0 to 232"):
+        ros_domain({"ROS_DOMAIN_ID": text})

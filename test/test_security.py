@@ -111,6 +111,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     assert f"--output {tmp_path / 'file'}: Not a directory, allowed is a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["security", "init", "-o", "unmade"], ["up", "--duration", "1", "--headless"]])
+def test_a_bad_ros_domain_is_named_before_anything_is_made(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROS_DOMAIN_ID", "abc")
+    assert main([*command, "--modules", "1"]) == 2
+    assert "ROS_DOMAIN_ID is 'abc', allowed 0 to 232" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.usefixtures("ros_domain_id")
 def test_the_middleware_is_asked_and_not_guessed(keystore: Path) -> None:
     """Without security libraries, as in the wheels, it says so itself; one that has them joins."""

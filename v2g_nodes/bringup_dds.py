@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from v2g_nodes.core.errors import StartupError
+from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.station_config import config_path
 
 PROFILE_FILE = "fastdds_localhost.xml"
@@ -23,6 +23,7 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 RANGE_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 # With LOCALHOST rclpy's middleware opens its own transports beside those of the profile; this value leaves it alone.
 RANGE_WITH_PROFILE = "SYSTEM_DEFAULT"
+DOMAINS = (0, 232)  # beyond them the ports end
 FAST_DDS = {"", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp"}
 
 SHARED_MEMORY = Path("/dev/shm")  # where Fast DDS keeps its segments
@@ -36,6 +37,18 @@ def profile_path() -> Path:
         StartupError: the file is missing.
     """
     return config_path(PROFILE_FILE)
+
+
+def ros_domain(environment: Mapping[str, str]) -> int:
+    """The ROS domain of these variables.
+
+    Raises:
+        InputError: not a number of a domain.
+    """
+    text = environment.get("ROS_DOMAIN_ID") or "0"
+    if not (text.isdecimal() and DOMAINS[0] <= int(text) <= DOMAINS[1]):
+        raise InputError(f"ROS_DOMAIN_ID is {text!r}, allowed {DOMAINS[0]} to {DOMAINS[1]}")
+    return int(text)
 
 
 def loopback_environment(environment: Mapping[str, str]) -> dict[str, str]:

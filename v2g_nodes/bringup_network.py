@@ -25,6 +25,7 @@ from v2g_nodes.bringup_dds import (
     has_own_choice,
     loopback_environment,
     profile_path,
+    ros_domain,
 )
 from v2g_nodes.core.errors import InputError, StartupError
 from v2g_nodes.station import Station
@@ -51,7 +52,7 @@ def network_environment(
         address: of the host they are for; None = this one, whose address is looked up.
 
     Raises:
-        InputError: an interface or peer that this host does not know.
+        InputError: an interface or peer that this host does not know, or no such ROS domain.
         StartupError: the profile can't be written.
     """
     if station is None or station.network.discovery == "localhost":
@@ -63,8 +64,8 @@ def network_environment(
         peers = {"ROS_STATIC_PEERS": ";".join(network.peers)} if network.peers else {}
         return {RANGE_VARIABLE: "SUBNET", **peers}
     interface = None if network.interface is None else address or own_address(network.interface)
-    domain = int(environment.get("ROS_DOMAIN_ID") or 0)
-    text = profile_text(interface, [*map(_address_of, network.peers)], [*map(_server, network.servers)], domain)
+    addresses, servers = [*map(_address_of, network.peers)], [*map(_server, network.servers)]
+    text = profile_text(interface, addresses, servers, ros_domain(environment))
     path = str(_write(text, environment))
     return {RANGE_VARIABLE: RANGE_WITH_PROFILE} | dict.fromkeys(PROFILE_VARIABLES, path)
 

@@ -18,7 +18,7 @@ from v2g_nodes.bringup import (
     rating_kw,
     resolve_station,
 )
-from v2g_nodes.bringup_dds import remove_dead_segments, uses_our_profile
+from v2g_nodes.bringup_dds import remove_dead_segments, ros_domain, uses_our_profile
 from v2g_nodes.bringup_network import network_environment
 from v2g_nodes.bringup_parameters import droop_settings
 from v2g_nodes.cli.folders import run_folder
@@ -92,6 +92,7 @@ def run_station(options: RunOptions) -> RunResult:
         overrides = replace(options.overrides, state_dir=str(folder / "state"))
         (folder / "state").mkdir()
         plan = process_plan(resolve_station(options.station_file, overrides), overrides)
+        ros_domain(os.environ)
         plan = _tell_monitor(plan, folder / "series.json")
         # rclpy leaves a file per process in ~/.ros/log unless told where; what matters of it is in our logs
         ros_logs = {"ROS_LOG_DIR": str(folder / "ros")}

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from v2g_nodes.bringup import Overrides, ProcessPlan, process_plan, resolve_station
+from v2g_nodes.bringup_dds import ros_domain
 from v2g_nodes.bringup_launch import ENCLAVES, enclave_of
 from v2g_nodes.cli.keystore import make_keystore
 from v2g_nodes.cli.node_topics import Rights, node_rights, operator_rights, passing_rights, recorder_rights, union
@@ -52,7 +53,7 @@ def init(
     then good for hosts whose ROS 2 has it (a distribution's has), and says what to do here instead.
     """
     check_writable(json)
-    folder, domain = Path(output), int(os.environ.get("ROS_DOMAIN_ID") or 0)
+    folder, domain = Path(output), ros_domain(os.environ)
     enclaves = station_enclaves(_plans(station, modules))
     try:
         make_keystore(folder, enclaves, domain)
