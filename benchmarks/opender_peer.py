@@ -17,7 +17,8 @@ Q(V) is compared on steps and on a swing of the voltage over the apparent power,
 at which power stops and begins.
 
 Where the two differ by intent: OpenDER holds base power (its demand) while the frequency is beyond the deadband, ours
-goes on to follow it; OpenDER's answer takes part in the ramp of enter service. Neither shows at a constant demand.
+goes on to follow it; OpenDER's answer takes part in the ramp of enter service. At a constant demand that shows only
+where service is entered with the frequency beyond the deadband.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def init(
 ) -> None:
     """Make a keystore (SROS2) with one enclave per process: it may publish and hear what its nodes need, nothing more.
 
-    For ROS_DOMAIN_ID as it is set now. Exit code 1 where the middleware installed has no DDS-Security: the keystore is
+    For ROS_DOMAIN_ID as it is set now, and for modules packed into processes as on this machine; with network.packing
+    never they are the same everywhere. Exit code 1 where the middleware installed has no DDS-Security: the keystore is
     then good for hosts whose ROS 2 has it (a distribution's has), and says what to do here instead.
     """
     check_writable(json)

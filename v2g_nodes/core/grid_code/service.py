@@ -2,7 +2,8 @@
 
 A trip lasts until voltage and frequency have been inside the window for enter service for its delay; then power may
 rise from zero within the ramp. So does a start out of service: whoever starts cannot know whether it was tripped
-before, and the codes ask for the same delay (IEEE 1547-2018 4.10, EN 50549-1 4.10). Without a trip, power ceases while the voltage is beyond the cessation limits.
+before, and the codes ask for the same delay (IEEE 1547-2018 4.10, EN 50549-1 4.10). Without a trip, power ceases while
+the voltage is beyond the cessation limits.
 What is not measured trips nothing; without a frequency nothing enters service.
 """
 
