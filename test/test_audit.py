@@ -15,7 +15,10 @@ import pytest
 
 from v2g_nodes import audit
 from v2g_nodes.audit import FIRST, AuditLog, check, verify
+from v2g_nodes.bringup import process_plan
 from v2g_nodes.cli.main import main
+from v2g_nodes.core.errors import InputError
+from v2g_nodes.station import load_station
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -236,6 +239,18 @@ def test_the_log_is_found_by_the_station_or_in_the_state_folder(
     code, text = told_by(capsys, "--station", str(station))
     assert code == 2
     assert "keeps no audit log" in text
+
+
+@pytest.mark.parametrize("name", ["", "file/audit.jsonl"])
+def test_a_log_that_could_never_be_written_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    station = tmp_path / "station.yaml"
+    station.write_text(f"version: 1\naudit_file: {tmp_path / name}\nmodules: [{{id: 1}}]\n")
+    with pytest.raises(InputError, match=r"key audit_file: .*can't be written to.*allowed is a file"):
+        process_plan(load_station(station))
+    station.write_text("version: 1\naudit_file: new/folder/audit.jsonl\nmodules: [{id: 1}]\n")
+    process_plan(load_station(station))
+    assert not (tmp_path / "new").exists(), "made with the first line"
 
 
 @pytest.mark.parametrize(("setting", "hardware", "expected"), [

@@ -26,6 +26,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from v2g_nodes.core.errors import InputError
+
 FIRST = "0" * 64  # stands for the hash of the line before the first
 KEYS = ("number", "time", "action", "who", "details", "before")
 LOCK_S = 2.0  # longest wait for another writer; each holds the lock for one line
@@ -139,6 +141,22 @@ def audit_path(setting: str, station: str, hardware: bool, environment: Mapping[
     if setting != "auto":
         return Path(setting)
     return state_folder(environment) / f"audit_{re.sub(r'[^A-Za-z0-9_.-]', '_', station)}.jsonl"
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a log that could never be written; makes nothing.
+
+    Args:
+        path: the file, which need not be there yet, nor its folder.
+
+    Raises:
+        InputError: it is a folder, or may not be made or written to.
+    """
+    existing = next(place for place in (path, *path.absolute().parents) if os.path.exists(place))
+    fits = path.is_file() if existing == path else existing.is_dir()
+    if not (fits and os.access(existing, os.W_OK)):
+        raise InputError(f"key audit_file: {path}: {existing} can't be written to as that needs, "
+                         "allowed is a file in a folder that can be written to, auto or none")
 
 
 def operator_name(environment: Mapping[str, str]) -> str:

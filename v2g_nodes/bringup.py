@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from v2g_nodes.audit import check_writable
 from v2g_nodes.bringup_graph import Link
 from v2g_nodes.bringup_inputs import Inputs, Overrides, apply_overrides, resolve_station, validate_inputs
 from v2g_nodes.bringup_parameters import (
@@ -32,7 +34,7 @@ from v2g_nodes.bringup_parameters import (
     station_monitor_parameters,
 )
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.station import Module, Station, host_namespace, is_on_bus, station_edges, station_hosts
+from v2g_nodes.station import AUDIT_WORDS, Module, Station, host_namespace, is_on_bus, station_edges, station_hosts
 
 __all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
            "apply_overrides", "cost_parameters", "droop_gain_kw_per_hz", "expected_links", "module_namespace",
@@ -240,7 +242,9 @@ def _place(station: Station, host: str | None) -> _Place:
 
 
 def _check_run(station: Station, options: Overrides) -> None:
-    """Refuse what can't be done on a bus or by one of several hosts."""
+    """Refuse what can't be done on a bus or by one of several hosts, and a log that could not be kept."""
+    if station.audit_file not in AUDIT_WORDS:
+        check_writable(Path(station.audit_file))
     if options.speed != 1.0 and any(module.backend == "can" for module in station.modules):
         raise InputError(f"speed {options.speed:g} with modules on the CAN bus, allowed is 1")
     if options.host is None or is_on_bus(station):

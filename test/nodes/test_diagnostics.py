@@ -131,6 +131,15 @@ def test_statuses_go_out_each_period_and_at_once_when_a_level_changes(
     bench.until(lambda: count() == 3)
 
 
+def test_a_tool_with_the_default_quality_of_service_hears_statuses(bench: Bench) -> None:
+    node = bench.start(MarketPlannerNode, "other", rule="none")
+    told: list[DiagnosticArray] = []
+    bench.peer.create_subscription(DiagnosticArray, "/diagnostics", told.append, 10)
+    sender = Diagnostics(node, lambda: [Status("x", "y", "well")])
+    bench.until(sender._out.get_subscription_count)
+    bench.until(lambda: sender.look() or any(array.status[0].name == "x: y" for array in told))
+
+
 def test_a_listener_forgets_what_is_not_repeated_and_tells_an_exclusion_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ear = DiagnosticsEar(but="station")
     for who in ("ek3_01", "ek3_02", "station"):

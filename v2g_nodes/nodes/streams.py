@@ -80,7 +80,9 @@ STATION_STATUS = Stream("/station/status", StationStatus, "per epoch", 0.0)
 DECISION_RECORD = Stream(
     "decision_record", DecisionRecord, "per epoch; droop once a second", 0.0, reliable=True, depth=50
 )
-DIAGNOSTICS = Stream("/diagnostics", DiagnosticArray, "1 Hz and on change of a level, each node", 3.0, depth=64)
+DIAGNOSTICS = Stream(  # reliable: what ROS tools ask for, best effort would reach none of them
+    "/diagnostics", DiagnosticArray, "1 Hz and on change of a level, each node", 3.0, reliable=True, depth=64
+)
 CLOCK = Stream("/clock", Clock, "50 Hz, where time is simulated", 0.0, depth=1)
 PARAMETERS = Stream(
     "~/parameters_in_force", ParameterEvent, "once and on change", 0.0, reliable=True, latched=True, depth=1
