@@ -152,7 +152,7 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: it is a folder, or may not be made or written to.
     """
-    existing = next(place for place in (path, *path.absolute().parents) if os.path.exists(place))
+    existing = next(place for place in (path, *path.absolute().parents) if os.access(place, os.F_OK))
     fits = path.is_file() if existing == path else existing.is_dir()
     if not (fits and os.access(existing, os.W_OK)):
         raise InputError(f"key audit_file: {path}: {existing} can't be written to as that needs, "

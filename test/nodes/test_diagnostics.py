@@ -140,6 +140,20 @@ def test_a_tool_with_the_default_quality_of_service_hears_statuses(bench: Bench)
     bench.until(lambda: sender.look() or any(array.status[0].name == "x: y" for array in told))
 
 
+def test_a_node_that_stops_acting_does_not_leave_its_statuses_well(bench: Bench) -> None:
+    node = bench.start(MarketPlannerNode, "other", rule="none")
+    told = bench.heard(streams.DIAGNOSTICS)
+    bench.until(lambda: told)
+    node.trigger_deactivate()
+    bench.until(lambda: told[-1].status[0].message == "not active")
+    assert told[-1].status[0].name == "other: plan"
+    assert ord(told[-1].status[0].level) == Level.WARN
+    count = len(told)
+    node.trigger_activate()
+    bench.until(lambda: len(told) > count, "told at once when active again")
+    assert told[-1].status[0].message != "not active"
+
+
 def test_a_listener_forgets_what_is_not_repeated_and_tells_an_exclusion_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ear = DiagnosticsEar(but="station")
     for who in ("ek3_01", "ek3_02", "station"):

@@ -64,6 +64,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self.active = False
         self.configured = False
         self.audit = AuditLog(None)
+        self.last_words: Callable[[], None] = lambda: None  # said when the node has stopped acting
         self.failure: Exception | None = None  # why the last transition failed
         self._simulated_time = False  # found out once: laws ask at every tick, and rclpy takes its time
         self._made_to_configure: list[Entity] = []
@@ -239,6 +240,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def _stop(self) -> None:
         self.active = False
         self._transition(self.deactivate)
+        self._transition(self.last_words)
         self._destroy(self._made_to_act)
 
     def _clean(self) -> None:

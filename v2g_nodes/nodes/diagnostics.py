@@ -125,6 +125,7 @@ class Diagnostics:
     def start(self) -> None:
         """Begin to tell; for `activate` of the node."""
         self._node.every(LOOK_S, self.look)
+        self._node.last_words = self._end
 
     def look(self) -> None:
         """Make the statuses and send them if they are due."""
@@ -134,6 +135,19 @@ class Diagnostics:
         if levels == self._levels and now_s - self._sent_s < PERIOD_S - LOOK_S / 2:
             return
         self._levels, self._sent_s = levels, now_s
+        self._send(statuses)
+
+    def _end(self) -> None:
+        """Nobody looks any more: what was well must not stay the last that was told."""
+        silent = []
+        for name, _ in self._levels:
+            who, _, what = name.partition(": ")
+            silent.append(Status(who, what, ""))
+            silent[-1].warn("not active")
+        self._levels = []
+        self._send(silent)
+
+    def _send(self, statuses: Sequence[Status]) -> None:
         array = DiagnosticArray(status=[status.to_message() for status in statuses])
         array.header.stamp = convert.to_time(self._node.now_s())
         self._out.publish(array)
