@@ -20,6 +20,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from v2g_nodes.msg import GridSignal
 
 from v2g_nodes.nodes import streams
+from v2g_nodes.nodes.host import LAST_WORDS_S, Host
 
 from .conftest import Bench
 
@@ -352,3 +353,26 @@ def test_bad_ros_arguments_end_it_with_one_line(
     errors = process.errors()
     assert "Traceback" not in errors
     assert any(line.startswith("error: ") and text in line for line in errors.splitlines())
+
+
+def test_the_last_records_have_reached_their_listeners_before_a_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, done = 128.0, []
+
+    class Publisher:
+        def wait_for_all_acked(self, timeout: Any) -> bool:  # noqa: ANN401 - rclpy's Duration
+            nonlocal now_s
+            done.append(timeout.nanoseconds / 1e9)
+            now_s += timeout.nanoseconds / 1e9  # nobody confirms
+            return False
+
+    class Node:
+        active, publishers = True, (Publisher(), Publisher())
+
+        def trigger_deactivate(self) -> None:
+            done.append("deactivated")
+
+    host = Host.__new__(Host)
+    monkeypatch.setattr(host, "_nodes", [Node(), Node()], raising=False)
+    monkeypatch.setattr("v2g_nodes.nodes.host.time.monotonic", lambda: now_s)
+    host._farewell()
+    assert done == ["deactivated", "deactivated", *(pytest.approx(s, abs=1e-6) for s in (LAST_WORDS_S, 0, 0, 0))]

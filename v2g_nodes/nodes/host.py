@@ -23,10 +23,12 @@ import gc
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -66,6 +68,7 @@ KINDS: Mapping[str, type[ManagedNode[Any]]] = {
 STEPS: Mapping[str, tuple[str, ...]] = {
     "unconfigured": (), "inactive": ("configure",), "active": ("configure", "activate"), "finalized": ("shutdown",),
 }  # fmt: skip
+LAST_WORDS_S = 0.3  # s, so long reliable samples of the end may take to reach their listeners
 ROLE_KEYS = {"kind": str, "name": str, "namespace": str, "parameters": dict}
 
 
@@ -219,6 +222,9 @@ class Host:
         for node in reversed(self._nodes):
             if node.active:
                 node.trigger_deactivate()
+        until_s = time.monotonic() + LAST_WORDS_S
+        for publisher in (publisher for node in self._nodes for publisher in node.publishers):
+            publisher.wait_for_all_acked(Duration(seconds=max(until_s - time.monotonic(), 0.0)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
