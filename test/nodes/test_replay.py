@@ -181,3 +181,11 @@ def test_what_a_module_does_while_droop_is_silent_is_recorded(bench: Bench) -> N
     replay, _ = play(heard)
     assert replay.differences == []
     assert replay.made["gate"] > 2
+
+
+def test_first_records_of_a_successor_that_are_lost_are_told() -> None:
+    records = [record for record in tick_records() if record.kind == DecisionRecord.DROOP]
+    successor = copy.deepcopy(records[1:])  # without its first
+    replay, _ = play(records + successor)
+    assert replay.lost == 1
+    assert replay.gaps == ["/ek3_01/droop: started anew after record 3, 1 records lost before record 2"]

@@ -127,7 +127,9 @@ class Replay:
             self.lost += now - last - 1
             self._gap(f"{_node(k, writer)}: {now - last - 1} records lost before record {now}")
         else:
-            self._gap(f"{_node(k, writer)}: started anew after record {last}")
+            self.lost += now - 1
+            missed = f", {now - 1} records lost before record {now}" if now > 1 else ""
+            self._gap(f"{_node(k, writer)}: started anew after record {last}{missed}")
 
     def _missing(self) -> None:
         for text in self._agreements.incomplete:
