@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 
@@ -120,17 +119,6 @@ def test_a_seat_may_leave_in_its_own_call_and_another_may_come_after_the_last_ha
         seats[:] = [join(RARE_HZ, once)]
         seats[0].wake()
         assert done.wait(LONG_S)
-
-
-def test_a_tick_does_not_wait_long_for_code_that_computes_without_a_pause() -> None:
-    before_s = sys.getswitchinterval()
-    try:
-        sys.setswitchinterval(0.5)
-        seat = join(RARE_HZ, lambda _: None)
-        assert sys.getswitchinterval() < 0.001
-        seat.leave()
-    finally:
-        sys.setswitchinterval(before_s)
 
 
 def test_a_rate_that_is_none_is_refused() -> None:

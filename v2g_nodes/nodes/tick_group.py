@@ -14,9 +14,6 @@ from collections.abc import Callable
 
 from v2g_nodes.nodes.ticker import Tick, Ticker
 
-# s, so long a tick waits at the most for another thread's Python code. With Python's 5 ms the p99 of lateness was a
-# quarter larger in each of four pairs of runs.
-SWITCH_S = 0.0005
 _GROUPS: dict[float, TickGroup] = {}  # by rate [Hz]
 _GROUPS_LOCK = threading.Lock()
 
@@ -84,7 +81,6 @@ class TickGroup:
     """
 
     def __init__(self, rate_hz: float) -> None:
-        sys.setswitchinterval(SWITCH_S)
         self._rate_hz = rate_hz
         self._seats: tuple[Seat, ...] = ()
         self._ticker = Ticker(rate_hz, self._on_tick, name=f"droop_{rate_hz:g}_hz")
