@@ -60,6 +60,7 @@ class Command:
 
 
 GROUPS = {"bench": "Measure: algorithms, transport, the live station.",
+          "plan": "Plan a day: overnight charging, active and reactive power.",
           "security": "Who may publish and hear what.",
           "can": "Look at the CAN-FD bus: decoded, recorded, played back."}
 
@@ -73,6 +74,9 @@ COMMANDS = (
     Command("bench faults", "v2g_nodes.cli.bench_faults:bench_faults", "Kills, cuts and lies in the live station."),
     Command("bench can", "v2g_nodes.cli.bench_can:bench_can", "Frames, bits and load of a live station's bus."),
     Command("scenario", "v2g_nodes.cli.scenario:scenario", "Play a station's hour or day and judge it."),
+    Command("plan valley", "v2g_nodes.cli.plan_valley:plan_valley", "Overnight charging of a fleet by slot prices."),
+    Command("plan allocation", "v2g_nodes.cli.plan_allocation:plan_allocation",
+            "Active and reactive power by output consensus."),
     Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
     Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),
