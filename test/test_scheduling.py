@@ -57,6 +57,46 @@ def test_droop_gets_the_real_time_class_unless_it_is_off() -> None:
     assert scheduled("plant", real_time="on")["fifo"] == [False, False]
 
 
+TICKING = """
+import json, os, resource, threading
+from v2g_nodes.core.priority import claim_real_time, run_ahead
+if FORBIDDEN:
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+    if os.geteuid() == 0:
+        os.setuid(65534)
+steps, found = threading.Barrier(3), {}
+def tick(name):
+    run_ahead()
+    for _ in range(3):
+        steps.wait()
+        steps.wait()
+        found.setdefault(name, []).append(os.sched_getparam(0).sched_priority)
+early, late = (threading.Thread(target=tick, args=(name,)) for name in ("early", "late"))
+early.start(), late.start()
+other = threading.Thread(target=threading.Event().wait, daemon=True)
+other.start()
+for priority in (0, 1, 2):
+    steps.wait()
+    if priority:
+        claim_real_time(priority)
+    steps.wait()
+late = threading.Thread(target=lambda: (run_ahead(), found.update(started=os.sched_getparam(0).sched_priority)))
+late.start(), late.join(), early.join()
+print(json.dumps([found, os.sched_getparam(0).sched_priority, os.sched_getparam(other.native_id).sched_priority]))
+"""
+
+
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_a_ticking_thread_runs_one_priority_ahead_of_its_process_whichever_comes_first(forbidden: bool) -> None:
+    if not forbidden and not permitted():
+        pytest.skip("the real-time class is not permitted here")
+    done = subprocess.run([sys.executable, "-c", f"FORBIDDEN = {forbidden}\n{TICKING}"], capture_output=True, text=True,
+                          timeout=60, check=True)
+    ticking = [0, 0, 0] if forbidden else [0, 2, 3]
+    here, started = (0, 0) if forbidden else (2, 3)
+    assert json.loads(done.stdout) == [{"early": ticking, "late": ticking, "started": started}, here, here]
+
+
 def test_where_it_is_not_permitted_this_is_said_with_what_to_set_and_control_goes_on() -> None:
     found = scheduled("droop", forbidden=True, real_time="on")
     assert found["fifo"] == [False, False]

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 # The lowest ones are above every normal process, and below whatever the owner of the machine has put in this class.
 # Within one priority nobody is preempted: optimizers that exchange rounds run each message to its end.
 OPTIMIZER_PRIORITY = 1
-DROOP_PRIORITY = 2
+DROOP_PRIORITY = 2  # its ticking thread has one more, see `run_ahead`
 BRIDGE_PRIORITY = 2  # all optimizers wait for it
-SIGNAL_PRIORITY = 3  # a signal goes out to all before those that got it first may act on it
-DEVICE_PRIORITY = 4  # a stand-in: hardware is never late because the controllers compute
+SIGNAL_PRIORITY = 4  # a signal goes out to all before those that got it first may act on it
+DEVICE_PRIORITY = 5  # a stand-in: hardware is never late because the controllers compute
 # Processor time without a sleep after which the kernel ends a real-time process, which could otherwise keep a core.
 RUNAWAY_S = 2.0
+
+_AHEAD: WeakSet[threading.Thread] = WeakSet()
 
 
 def claim_real_time(priority: int) -> bool:
@@ -38,10 +42,22 @@ def claim_real_time(priority: int) -> bool:
         os.sched_setscheduler(0, os.SCHED_FIFO, parameters)
     except OSError:  # not permitted, or not possible in this container
         return False
+    ahead = {thread.native_id for thread in _AHEAD}
     for thread in _threads():
         with suppress(ProcessLookupError):  # ended since it was listed
-            os.sched_setscheduler(thread, os.SCHED_FIFO, parameters)
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority + (thread in ahead)))
     return True
+
+
+def run_ahead() -> None:
+    """Keep the calling thread one priority above its process, now and after each claim, as far as it is in the class.
+
+    A thread that has a schedule to keep then starts at once where another process of the same priority computes. It
+    still waits for the interpreter lock of its own process, and gives way while it does.
+    """
+    _AHEAD.add(threading.current_thread())
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_getparam(0).sched_priority + 1))
 
 
 def pin(core: int) -> bool:

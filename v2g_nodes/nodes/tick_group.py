@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from v2g_nodes.core.priority import run_ahead
 from v2g_nodes.nodes.ticker import Tick, Ticker
 
 _GROUPS: dict[float, TickGroup] = {}  # by rate [Hz]
@@ -112,7 +113,9 @@ class TickGroup:
         return threading.get_ident() == self._thread_id
 
     def _on_tick(self, tick: Tick) -> None:
-        self._thread_id = threading.get_ident()
+        if not self._thread_id:
+            self._thread_id = threading.get_ident()
+            run_ahead()
         if tick.lateness_ns is None:
             for seat in self._seats:
                 if seat.called:
