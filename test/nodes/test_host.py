@@ -198,11 +198,7 @@ def test_nodes_are_brought_to_their_state_and_droop_no_further_than_its_module(
     host.event("ready")
     found = []
     for name in ("module", "droop"):
-        client = bench.peer.create_client(GetState, f"/ek3_01/{name}/get_state")
-        bench.until(client.service_is_ready)
-        future = client.call_async(GetState.Request())
-        bench.until(future.done)
-        found.append(future.result().current_state.label)
+        found.append(bench.ask(GetState, f"/ek3_01/{name}/get_state").current_state.label)
     assert found == reached
 
 

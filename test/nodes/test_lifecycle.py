@@ -129,21 +129,12 @@ def test_a_module_that_was_deactivated_goes_on_when_it_is_activated_again(bench:
 
 
 def change_state(bench: Bench, node: ManagedNode[Any], transition: int) -> bool:
-    client = bench.peer.create_client(ChangeState, f"{node.get_fully_qualified_name()}/change_state")
-    bench.until(client.service_is_ready)
-    future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-    bench.until(future.done)
-    bench.peer.destroy_client(client)
-    return bool(future.result().success)
+    name = f"{node.get_fully_qualified_name()}/change_state"
+    return bool(bench.ask(ChangeState, name, transition=Transition(id=transition)).success)
 
 
 def state(bench: Bench, node: ManagedNode[Any]) -> int:
-    client = bench.peer.create_client(GetState, f"{node.get_fully_qualified_name()}/get_state")
-    bench.until(client.service_is_ready)
-    future = client.call_async(GetState.Request())
-    bench.until(future.done)
-    bench.peer.destroy_client(client)
-    return int(future.result().current_state.id)
+    return int(bench.ask(GetState, f"{node.get_fully_qualified_name()}/get_state").current_state.id)
 
 
 @pytest.mark.parametrize("kind", ["droop", "optimizer", "station_monitor"])
