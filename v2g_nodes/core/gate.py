@@ -78,3 +78,19 @@ def towards_zero_kw(setpoint_kw: float, ramp_kw_per_s: float, dt_s: float) -> fl
     """
     reach_kw = ramp_kw_per_s * dt_s
     return setpoint_kw - min(max(setpoint_kw, -reach_kw), reach_kw)
+
+
+def gate_of_module(
+    requested_kw: float, energised: bool, previous_kw: float, hard: Box, ramp_kw_per_s: float, dt_s: float
+) -> GateResult:
+    """The gate of a module, which may send zero only while it is not energised.
+
+    Args:
+        requested_kw: what droop asks for [kW].
+        energised: whether power may flow at all.
+        previous_kw: see `gate`, as the rest.
+        hard: see `gate`.
+        ramp_kw_per_s: see `gate`.
+        dt_s: see `gate`.
+    """
+    return gate(requested_kw if energised else 0.0, previous_kw, hard, ramp_kw_per_s, dt_s)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from v2g_nodes.core.battery import VehicleState
-from v2g_nodes.core.gate import GateResult, gate, towards_zero_kw
+from v2g_nodes.core.gate import GateResult, gate_of_module, towards_zero_kw
 from v2g_nodes.core.limits import ZERO_BOX, ModuleRating, hard_limits, is_derated, must_charge_bound_kw
 from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
 from v2g_nodes.core.types import Box
@@ -157,8 +157,8 @@ class ModuleControl:
             requested_kw: what droop asks for [kW].
             dt_s: since the last call [s].
         """
-        wanted_kw = requested_kw if self.energised else 0.0
-        result = gate(wanted_kw, self.setpoint_kw, self.limits, self._rating.ramp_kw_per_s, dt_s)
+        ramp = self._rating.ramp_kw_per_s
+        result = gate_of_module(requested_kw, self.energised, self.setpoint_kw, self.limits, ramp, dt_s)
         self.requested_kw, self.setpoint_kw = requested_kw, result.setpoint_kw
         self.gate_clips += result.clipped and self.energised
         self.forced_steps += result.forced_step

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from v2g_nodes.core.droop_control import DroopInputs
 from v2g_nodes.core.droop_settings import DroopSettings, build_control
-from v2g_nodes.core.gate import gate, towards_zero_kw
+from v2g_nodes.core.gate import gate_of_module, towards_zero_kw
 from v2g_nodes.core.release import release_rule
 from v2g_nodes.core.release_journal import Call, play_page
 from v2g_nodes.sim.replay_values import RecordError, page_of, settings_of, ticks_of
@@ -121,8 +121,8 @@ def _flat(parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
 
 
 def _gated_kw(requested_kw: float, inputs: DroopInputs, ramp_kw_per_s: float) -> float:
-    wanted_kw = requested_kw if inputs.energised else 0.0
-    return gate(wanted_kw, inputs.applied_kw, inputs.limits, ramp_kw_per_s, inputs.dt_s).setpoint_kw
+    i = inputs
+    return gate_of_module(requested_kw, i.energised, i.applied_kw, i.limits, ramp_kw_per_s, i.dt_s).setpoint_kw
 
 
 def _needed(settings: dict[str, Any], name: str) -> float:
