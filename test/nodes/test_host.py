@@ -196,10 +196,8 @@ def test_nodes_are_brought_to_their_state_and_droop_no_further_than_its_module(
     host = start("ek3_01")
     host.send("role", nodes=[{**MODULE, "state": module}, {**DROOP, "state": droop}])
     host.event("ready")
-    found = []
-    for name in ("module", "droop"):
-        found.append(bench.ask(GetState, f"/ek3_01/{name}/get_state").current_state.label)
-    assert found == reached
+    answers = [bench.ask(GetState, f"/ek3_01/{name}/get_state") for name in ("module", "droop")]
+    assert [answer.current_state.label for answer in answers] == reached
 
 
 def test_a_transition_that_is_asked_for_is_told(start: Start, bench: Bench) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from v2g_nodes.core.errors import InputError
 
+# Tests with nodes and processes of their own measure time, so they have the machine for themselves.
+LIVE = ("test/nodes", "test/system")
 ROOT = Path(__file__).resolve().parents[2]
 
 HELP = """Usage: v2g test [PYTEST ARGS]
 
-Without arguments: ruff, mypy and all tests in one go; every part runs, whatever the others say.
+Without arguments: ruff, mypy and all tests, first those without nodes on all cores, then those with nodes and processes
+one after another; every part runs, whatever the others say.
 With arguments: pytest alone with these, run from the root of the repository (v2g test -k droop -x)."""
 
 
@@ -38,7 +41,8 @@ def test(arguments: list[str]) -> int:
     results = {
         "ruff": _run("ruff", "check", "."),
         "mypy": _run("mypy"),
-        "pytest": _run("pytest", "test"),
+        "pytest": _run("pytest", "test", "-n", "auto", "--dist", "loadfile", *(f"--ignore={path}" for path in LIVE)),
+        "pytest of nodes and processes": _run("pytest", *LIVE),
     }
     print("v2g test:", ", ".join(f"{tool} {'ok' if code == 0 else 'FAILED'}" for tool, code in results.items()))
     return int(any(results.values()))
