@@ -155,19 +155,20 @@ def test_checks_need_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         run_checks([])
 
 
-@pytest.mark.parametrize("failing", [None, "ruff", "mypy", "pytest"])
+@pytest.mark.parametrize("failing", [None, 0, 1, 2, 3])
 def test_every_check_runs_and_counts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str | None
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: int | None
 ) -> None:
-    ran: list[str] = []
+    ran: list[list[str]] = []
 
     def start(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        ran.append(words[2])
-        return subprocess.CompletedProcess(words, 3 if words[2] == failing else 0)
+        ran.append(words[2:])
+        return subprocess.CompletedProcess(words, 3 if len(ran) - 1 == failing else 0)
 
     monkeypatch.setattr(subprocess, "run", start)
     assert run_checks([]) == (0 if failing is None else 1)
-    assert ran == ["ruff", "mypy", "pytest"]
+    assert [tool for tool, *_ in ran] == ["ruff", "mypy", "pytest", "pytest"]
+    assert {word.removeprefix("--ignore=") for word in ran[2] if "ignore" in word} == {*ran[3][1:]}, "each test once"
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert verdict.count("FAILED") == (failing is not None)
 
