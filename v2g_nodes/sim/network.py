@@ -12,17 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from v2g_nodes.core.dispatch.agent import Agent
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import Adjacency, Edge
 from v2g_nodes.core.types import Frame
 from v2g_nodes.sim.link_faults import BoolArray, Losses, Transit
 
 Message = TypeVar("Message")
+
+
+class Talker(Protocol):
+    """What exchanges frames until it has a result, such as an `Agent`."""
+
+    def step(self, inbox: Sequence[Frame], now_ns: int) -> list[Frame]:
+        """See `Agent.step`."""
+
+    @property
+    def agreement(self) -> object | None:
+        """The result, or None while the exchange runs."""
 
 
 class LossyNetwork:
@@ -151,7 +161,7 @@ class LossyNetwork:
 
 
 def play_epoch(
-    agents: Mapping[int, Agent],
+    agents: Mapping[int, Talker],
     network: LossyNetwork,
     rounds_max: int = 100_000,
     events: Mapping[int, Callable[[], None]] | None = None,

@@ -15,6 +15,7 @@ from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.dispatch.lockstep import Words
 from v2g_nodes.core.graph import diameter
 from v2g_nodes.core.target import to_float32
+from v2g_nodes.core.types import Frame
 
 LARGEST_VALUE = 2.0**14  # kW, EUR/kWh or kW per EUR/kWh; 64 members' sum in units of 2^-32 stays below 2^53
 _WORDS, _NUMBERS = struct.Struct("<10h"), struct.Struct("<ddf")
@@ -82,6 +83,11 @@ def unpack(words: Words) -> tuple[float, float, float]:
     """Inverse of `pack`."""
     first, second, largest = _NUMBERS.unpack(_WORDS.pack(*words))
     return first, second, largest
+
+
+def plausible_frame(frame: Frame) -> bool:
+    """Whether both rounds in a frame can be numbers of a working neighbour."""
+    return all(plausible(words) for words in (frame.values, frame.values_previous) if words)
 
 
 def plausible(words: Words) -> bool:

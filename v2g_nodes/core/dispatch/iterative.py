@@ -9,7 +9,7 @@ import numpy as np
 
 from v2g_nodes.core.averaging.average import AveragingPlan
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
-from v2g_nodes.core.dispatch.collective import Collective, plausible
+from v2g_nodes.core.dispatch.collective import Collective, plausible_frame
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Words
 from v2g_nodes.core.dispatch.start_price import start_code, start_price
 from v2g_nodes.core.types import Frame
@@ -59,7 +59,7 @@ class IterativeAgent(LockstepAgent):
         self._weight = PROXIMAL_SHARE * problem.price_span_eur_per_kwh * self._members / self._rating_kw
 
     def _plausible(self, frame: Frame) -> bool:
-        return all(plausible(words) for words in (frame.values, frame.values_previous) if words)
+        return plausible_frame(frame)
 
     def _opening(self) -> Generator[tuple[Words, int], list[Words], Opening]:
         """The first average: of the ends of the boxes."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.exchange import Exchange, exchange_tag
 from v2g_nodes.core.types import Agreement, Frame
+
+Outcome = TypeVar("Outcome")
 
 COLD = 0  # bracket tag of the whole price range
 
@@ -39,43 +42,31 @@ class Result:
     warm_start: WarmStart | None = None
 
 
-class LockstepAgent:
-    """One module's side of one epoch; see core/dispatch/agent.py for `step` and `agreement`.
+class RoundsAgent(Generic[Outcome]):
+    """One member's side of an exchange in rounds; see core/dispatch/agent.py for `step`.
 
     An algorithm is a subclass with its recursion in `_rounds`, which begins to run with the first step.
 
     Args:
-        problem: own part of the allocation.
-        group: who takes part.
+        member: own id.
         links: neighbours whose rounds are waited for.
+        tag: names the exchange, the same at every member.
         resend_ns: pause before a waiting member repeats its frame [ns].
-        warm: what the last agreed epoch left, or None for a cold start.
+        warm: what the last exchange left, or None for a cold start.
     """
 
     def __init__(
-        self,
-        problem: LocalProblem,
-        group: Group,
-        links: Sequence[int],
-        resend_ns: int,
-        warm: WarmStart | None = None,
+        self, member: int, links: Sequence[int], tag: int, resend_ns: int, warm: WarmStart | None = None
     ) -> None:
-        self._problem = problem
         self.links = tuple(links)
-        #: per neighbour the power that its own frames make it agree to, and how exact that is [kW]; empty if unknown
-        self.powers_of_neighbours_kw: dict[int, tuple[float, float]] = {}
-        self._members = len(group.members)
-        self._rating_kw = group.total_rating_kw
-        tag = exchange_tag(problem.epoch, group.fingerprint)
-        self._exchange = Exchange(problem.module_id, links, tag, resend_ns)
-        self._agreement: Agreement | None = None
-        self.warm_start: WarmStart | None = None
+        self._exchange = Exchange(member, links, tag, resend_ns)
+        self._outcome: Outcome | None = None
         self._begin(warm)
 
     @property
-    def agreement(self) -> Agreement | None:
+    def agreement(self) -> Outcome | None:
         """The result, or None while the exchange runs."""
-        return self._agreement
+        return self._outcome
 
     @property
     def resends(self) -> int:
@@ -95,7 +86,7 @@ class LockstepAgent:
             if frame.bracket == self._exchange.bracket:
                 if self._plausible(frame):
                     self._exchange.take(frame)
-            elif self._exchange.bracket != COLD and self._agreement is None:
+            elif self._exchange.bracket != COLD and self._outcome is None:
                 # Two members remember different epochs: all fall back to what needs no memory.
                 self._begin(None)
                 if frame.bracket == COLD:
@@ -105,14 +96,17 @@ class LockstepAgent:
         return [again] if again else []
 
     def _begin(self, warm: WarmStart | None) -> None:
-        """(Re)start; without memory, or with that of the epoch that the warm start names."""
+        """(Re)start; without memory, or with that of the exchange that the warm start names."""
         self._exchange.restart(warm.tag if warm else COLD)
-        self.trace_kw: list[float] = []  # own power after each iteration, one for each answer to the group
         self._algorithm = self._rounds(warm)
         self._started = False
 
-    def _rounds(self, warm: WarmStart | None) -> Rounds:
-        """The algorithm."""
+    def _rounds(self, warm: WarmStart | None) -> Generator[tuple[Words, int], list[Words], Any]:
+        """The algorithm; what it returns is given to `_concluded`."""
+        raise NotImplementedError
+
+    def _concluded(self, result: Any) -> Outcome:  # noqa: ANN401 - what the subclass's own `_rounds` returns
+        """The outcome to tell."""
         raise NotImplementedError
 
     def _plausible(self, frame: Frame) -> bool:
@@ -122,7 +116,7 @@ class LockstepAgent:
     def _advance(self, now_ns: int) -> Frame | None:
         """Do all rounds that the frames in hand allow; the frame of the last one, if any."""
         latest = None
-        while self._agreement is None:
+        while self._outcome is None:
             try:
                 if self._started:
                     received = self._exchange.complete()
@@ -133,15 +127,51 @@ class LockstepAgent:
                     self._started = True
                     words, exponent = next(self._algorithm)
             except StopIteration as end:
-                self._finish(end.value)
+                self._exchange.finished = True
+                self._outcome = self._concluded(end.value)
                 break
             latest = self._exchange.post(words, exponent, now_ns)
         return latest
 
-    def _finish(self, result: Result) -> None:
-        self._exchange.finished = True
+
+class LockstepAgent(RoundsAgent[Agreement]):
+    """One module's side of one epoch; see core/dispatch/agent.py for `step` and `agreement`.
+
+    Args:
+        problem: own part of the allocation.
+        group: who takes part.
+        links: neighbours whose rounds are waited for.
+        resend_ns: pause before a waiting member repeats its frame [ns].
+        warm: what the last agreed epoch left, or None for a cold start.
+    """
+
+    def __init__(
+        self,
+        problem: LocalProblem,
+        group: Group,
+        links: Sequence[int],
+        resend_ns: int,
+        warm: WarmStart | None = None,
+    ) -> None:
+        self._problem = problem
+        #: per neighbour the power that its own frames make it agree to, and how exact that is [kW]; empty if unknown
+        self.powers_of_neighbours_kw: dict[int, tuple[float, float]] = {}
+        self._members = len(group.members)
+        self._rating_kw = group.total_rating_kw
+        self.warm_start: WarmStart | None = None
+        super().__init__(problem.module_id, links, exchange_tag(problem.epoch, group.fingerprint), resend_ns, warm)
+
+    def _begin(self, warm: WarmStart | None) -> None:
+        self.trace_kw: list[float] = []  # own power after each iteration, one for each answer to the group
+        super()._begin(warm)
+
+    def _rounds(self, warm: WarmStart | None) -> Rounds:
+        """The algorithm."""
+        raise NotImplementedError
+
+    def _concluded(self, result: Result) -> Agreement:
         self.warm_start = result.warm_start
-        self._agreement = Agreement(
+        return Agreement(
             lambda_eur_per_kwh=result.lambda_eur_per_kwh,
             power_kw=self._problem.box.clip(result.power_kw),
             target_kw=self._problem.target_kw,
