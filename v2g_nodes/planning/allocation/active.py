@@ -120,8 +120,8 @@ class ActivePopulation:
         inverse = np.linalg.inv(matrix)
         inverse[:, at, at] *= self._within
         summed = inverse.sum(axis=0)
-        of_path = np.diff(np.pad(summed, 1), axis=0)
-        return ActiveResponse(inverse, np.diff(of_path, axis=1))
+        of_load: FloatArray = np.diff(np.diff(np.pad(summed, 1), axis=0), axis=1)
+        return ActiveResponse(inverse, of_load)
 
     def reach(self, x: FloatArray, change: FloatArray) -> float:
         """See Population."""

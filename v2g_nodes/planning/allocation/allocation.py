@@ -155,6 +155,6 @@ def gap_to_central(allocation: Allocation, stage: Stage) -> Gap:
         energy = -allocation.power_kw[stage.which] * problem.slot_h
         best, optimum = best_reactive(fleet, stage.grid, available(fleet, energy))
     excess = stage.run.objective - optimum
-    scale = yardstick(optimum, stage.run.objective_start)
     largest = float(np.max(np.abs(best - stage.result))) / problem.slot_h
-    return Gap(excess / scale if scale > 0.0 else 0.0, stage.run.objective, optimum, largest)
+    relative = excess / yardstick(optimum, stage.run.objective_start)
+    return Gap(relative, stage.run.objective, optimum, largest)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from v2g_nodes.core.errors import V2gError
-from v2g_nodes.core.types import FloatArray
+from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.allocation.fleet import Fleet
 from v2g_nodes.planning.allocation.grid import Grid
 from v2g_nodes.planning.allocation.population import weights
@@ -80,7 +80,7 @@ def best_reactive(fleet: Fleet, grid: Grid, available: FloatArray) -> tuple[Floa
 def _solve(
     fleet: Fleet,
     grid: Grid,
-    at: FloatArray,
+    at: IntArray,
     reference: FloatArray,
     equal: tuple[Any, FloatArray],
     below: tuple[Any, FloatArray],
@@ -106,15 +106,14 @@ def _solve(
     curvature = sparse.block_diag((sparse.diags(np.concatenate((own, pad))), grid.matrix), format="csc")
     linear = np.concatenate((-own * wanted, pad, np.zeros(slots)))
     summed = sparse.csr_matrix((np.ones(at.size), (at % slots, np.arange(at.size))), (slots, others))
-    matrix = sparse.block_array(
-        [[equal[0], None], [-summed, sparse.identity(slots)], [below[0], None]], format="csc"
-    )
+    matrix = sparse.block_array([[equal[0], None], [-summed, sparse.identity(slots)], [below[0], None]], format="csc")
     sides = np.concatenate((equal[1], grid.base, below[1]))
     cones = [clarabel.ZeroConeT(equal[1].size + slots), clarabel.NonnegativeConeT(below[1].size)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
-    solution = clarabel.DefaultSolver(sparse.triu(curvature, format="csc"), linear, matrix, sides, cones, settings).solve()
+    upper = sparse.triu(curvature, format="csc")
+    solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
     if str(solution.status) != "Solved":
         raise V2gError(f"the central reference ended with {solution.status}, allowed is Solved")
     best = np.zeros(shape)

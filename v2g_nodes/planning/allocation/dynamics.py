@@ -10,7 +10,7 @@ and r in (0, 1] is found by halving. What is sure at every step, whatever h:
 * resources are kept: the change is in the range of L, so it sums to zero for each vehicle;
 * limits are kept: r reaches at most STAY of the way to the nearest one, where the barrier is infinite;
 * the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is halved
-  until the function has come down (Armijo).
+  until the function has come down (Armijo). The last steps, whose decrease rounding hides, are taken whole.
 
 As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
 of a vehicle agree. h grows with every full step, from the source's dynamics towards Newton's method. The barrier's
@@ -34,10 +34,10 @@ STAY = 0.99  # of the way to the nearest limit
 ARMIJO = 1e-4  # of the decrease a linear model promises
 BIAS = 1e-5  # of the objective: what the barriers may cost
 FLOOR = 1e-4  # of the objective at the start: below, an objective counts as this much
+OBJECTIVE_MIN = 1e-6  # kWh^2: below 1 Wh squared, an objective counts as this much
 SHRINK = 0.1  # of eps, each time the state has settled
 SETTLED = 0.1  # of what the barriers may cost: the storage function is this near to its minimum
-AT_REST = 1e-14  # of the storage function, where rounding hides any further decrease
-EPS_FIRST, EPS_LAST = 1e-6, 1e-12  # kWh^2, the least to begin with, and the least at all
+HIDDEN = 1e-12  # of the storage function: rounding hides a decrease smaller than this
 STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
 ITERATIONS_MAX = 300
 HALVINGS_MAX = 40
@@ -82,8 +82,12 @@ class Run:
 
 
 def yardstick(objective: float, objective_start: float) -> float:
-    """What a difference of objectives is measured against: the objective, at least FLOOR of that at the start."""
-    return max(objective, FLOOR * objective_start)
+    """What a difference of objectives is measured against [kWh^2]: the objective itself.
+
+    Where it all but vanishes (the owner's reference is feasible and nothing else counts) FLOOR of the objective at
+    the start stands in for it, and OBJECTIVE_MIN where that vanishes too.
+    """
+    return max(objective, FLOOR * objective_start, OBJECTIVE_MIN)
 
 
 def settle(
@@ -105,7 +109,8 @@ class _Settling:
         self._population, self._grid, self._fixed = population, grid, eps
         self._x = population.start()
         self._objective_start = self._objective(self._x)
-        self._eps = eps if eps is not None else max(self._objective_start / population.limits, EPS_FIRST)
+        at_first = yardstick(self._objective_start, self._objective_start) / population.limits
+        self._eps = at_first if eps is None else eps
         self._step = STEP_FIRST
         self._trace = Trace()
 
@@ -123,7 +128,7 @@ class _Settling:
         slope = self._slope()
         change = self._change(slope)
         promised = -float(np.vdot(slope, change))
-        last = self._step >= STEP_LAST and self._cheap() and promised <= AT_REST * self._storage(self._x)
+        last = self._step >= STEP_LAST and self._cheap() and promised <= HIDDEN * self._storage(self._x)
         share = self._share(change, promised)
         self._x = self._x + share * change
         if share == 1.0:
@@ -145,9 +150,10 @@ class _Settling:
         """Share of the step that stays inside and brings the storage function down."""
         before = self._storage(self._x)
         share = min(1.0, STAY * self._population.reach(self._x, change))
+        if promised <= HIDDEN * before:
+            return share
         for _ in range(HALVINGS_MAX):
-            # what rounding hides of the decrease is not asked for
-            if self._storage(self._x + share * change) <= before - ARMIJO * share * promised + 1e-15 * before:
+            if self._storage(self._x + share * change) <= before - ARMIJO * share * promised:
                 return share
             share *= 0.5
         return 0.0
@@ -164,7 +170,7 @@ class _Settling:
 
     def _cheap(self) -> bool:
         """Whether the barriers cost little enough, or as much as they are meant to."""
-        if self._fixed is not None or self._eps <= EPS_LAST:
+        if self._fixed is not None:
             return True
         allowed = BIAS * yardstick(self._objective(self._x), self._objective_start)
         return self._eps * self._population.limits <= allowed

@@ -10,6 +10,7 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray
 
 TOLERANCE_KWH = 1e-9  # a limit is crossed, or a resource lost, from here on; rounding stays a thousand times below
+PAYOFF_MIN_KWH = 1e-6  # payoffs made of smaller terms than this are compared with this
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,14 @@ def weights(commitment: FloatArray) -> Weights:
 
 
 class Response(Protocol):
-    """How a population answers slopes at one point, the grid's objective apart.
+    """How a population answers slopes at one point, the grid's objective apart."""
 
-    Args:
-        of_load: change of the population's load per slope of the load, shape (slots, slots), symmetric, >= 0.
-    """
-
-    of_load: FloatArray
+    @property
+    def of_load(self) -> FloatArray:
+        """Change of the population's load per slope of the load, sign turned, shape (slots, slots), positive."""
 
     def apply(self, slope: FloatArray) -> FloatArray:
-        """Change of strategies per slope in them; keeps every vehicle's resource."""
+        """Change of strategies per slope in them, sign turned; keeps every vehicle's resource."""
 
 
 class Population(Protocol):
@@ -103,6 +102,6 @@ def relative_spread(payoff: FloatArray, scale: FloatArray) -> float:
     known = np.isfinite(payoff)
     high = np.max(np.where(known, payoff, -np.inf), axis=1, initial=-np.inf)
     low = np.min(np.where(known, payoff, np.inf), axis=1, initial=np.inf)
-    size = np.max(np.where(known, scale, 0.0), axis=1, initial=0.0)
-    several = (known.sum(axis=1) > 1) & (size > 0.0)
+    size = np.max(np.where(known, scale, 0.0), axis=1, initial=PAYOFF_MIN_KWH)
+    several = known.sum(axis=1) > 1
     return float(np.max((high - low)[several] / size[several], initial=0.0))

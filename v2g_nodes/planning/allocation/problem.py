@@ -14,6 +14,7 @@ from v2g_nodes.core.types import FloatArray
 
 COMMITMENT_MIN = 1e-3  # chosen; at 0 only the sum over vehicles would be determined
 EVEN_SHARE = 1.0 + 1e-12  # rounding of an energy that needs full power throughout
+SIZE_MAX = 5e7  # vehicles x slots^2: the planner's matrices then take 2 GB
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,12 @@ class Problem:
             raise InputError("fleet has 0 vehicles, allowed at least 1")
         check_positive("slot_h", self.slot_h, "h")
         check_range("smoothing", self.smoothing, 0.0, 1.0)
+        size = len(self.vehicles) * self.slots**2
+        if size > SIZE_MAX:
+            raise InputError(
+                f"{len(self.vehicles)} vehicles in {self.slots} slots: vehicles x slots^2 is {size:.3g}, "
+                f"allowed up to {SIZE_MAX:g}"
+            )
         check_count("load_kvar", self.load_kvar.tolist(), self.slots)
         _check_finite("load_kw", self.load_kw, "kW")
         _check_finite("load_kvar", self.load_kvar, "kvar")

@@ -9,7 +9,7 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.allocation import barrier
 from v2g_nodes.planning.allocation.active import INTERIOR
-from v2g_nodes.planning.allocation.fleet import Fleet
+from v2g_nodes.planning.allocation.fleet import BoolArray, Fleet
 from v2g_nodes.planning.allocation.population import TOLERANCE_KWH, relative_spread, weights
 
 AVAILABLE_MIN = 1e-6  # of the rating: with less reactive power than this a slot has no reactive strategies
@@ -88,7 +88,7 @@ class ReactivePopulation:
 
     def pull(self, slope: FloatArray) -> FloatArray:
         """See Population."""
-        return np.concatenate((slope, -slope, [0.0]))[None, :] * self._both(self._has)
+        return np.where(self._both(self._has), np.concatenate((slope, -slope, [0.0])), 0.0)
 
     def own_value(self, x: FloatArray) -> float:
         """See Population; the reference is zero."""
@@ -172,7 +172,7 @@ class ReactivePopulation:
         drawn, supplied, left = self._distances(x)
         return drawn / whole, supplied / whole, left / whole
 
-    def _both(self, which: FloatArray) -> FloatArray:
+    def _both(self, which: BoolArray) -> BoolArray:
         """A mask of slots as a mask of strategies, the slack left out."""
         return np.concatenate((which, which, np.zeros((which.shape[0], 1), dtype=bool)), axis=1)
 

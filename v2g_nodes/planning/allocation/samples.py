@@ -25,9 +25,7 @@ def equal_vehicles(count: int, slots: int, slot_h: float, commitment: float) -> 
         commitment: alpha of all.
     """
     goal = min(SOC_GOAL_KWH, SOC_START_KWH + 0.5 * Vehicle.power_kw * slots * slot_h)
-    return tuple(
-        Vehicle(f"EV{k + 1}", 0, slots, SOC_START_KWH, goal, commitment=commitment) for k in range(count)
-    )
+    return tuple(Vehicle(f"EV{k + 1}", 0, slots, SOC_START_KWH, goal, commitment=commitment) for k in range(count))
 
 
 def random_vehicles(count: int, slots: int, slot_h: float, commitment: float, seed: int) -> tuple[Vehicle, ...]:
@@ -43,9 +41,7 @@ def random_vehicles(count: int, slots: int, slot_h: float, commitment: float, se
     return tuple(_random_vehicle(k, slots, slot_h, commitment, np.random.default_rng((seed, k))) for k in range(count))
 
 
-def _random_vehicle(
-    number: int, slots: int, slot_h: float, commitment: float, random: np.random.Generator
-) -> Vehicle:
+def _random_vehicle(number: int, slots: int, slot_h: float, commitment: float, random: np.random.Generator) -> Vehicle:
     battery = float(random.choice((24.0, 40.0, 64.0, 77.0)))
     power = float(random.choice((3.3, 3.3, 6.6, 11.0)))
     stay = int(random.integers(math.ceil(slots / 3), slots + 1))
