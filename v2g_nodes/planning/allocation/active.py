@@ -117,7 +117,7 @@ class ActivePopulation:
         beside = np.where(fixed[:, :-1] | fixed[:, 1:], 0.0, -power[:, 1:-1])
         matrix[:, at[:-1], at[1:]] += beside
         matrix[:, at[1:], at[:-1]] += beside
-        inverse = np.linalg.inv(matrix)
+        inverse: FloatArray = np.linalg.inv(matrix).astype(np.float64, copy=False)
         inverse[:, at, at] *= self._within
         summed = inverse.sum(axis=0)
         of_load: FloatArray = np.diff(np.diff(np.pad(summed, 1), axis=0), axis=1)

@@ -20,7 +20,7 @@ from v2g_nodes.planning.allocation.reactive import ReactivePopulation, available
 Kind = Literal["active", "reactive"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """One group of vehicles that settled together.
 
@@ -79,7 +79,11 @@ class Allocation:
 
 
 def allocate(
-    problem: Problem, graph: str = "complete", eps: float | None = None, heard: Callable[[], None] | None = None
+    problem: Problem,
+    graph: str = "complete",
+    eps: float | None = None,
+    heard: Callable[[], None] | None = None,
+    reactive: bool = True,
 ) -> Allocation:
     """Plan a fleet.
 
@@ -91,29 +95,32 @@ def allocate(
         graph: over the slots of each stay, see slot_graph; a reactive strategy's only neighbour is the slack.
         eps: barrier weight [kWh^2], above 0; None: shrinks until it costs nothing that matters.
         heard: called after every step of the dynamics.
+        reactive: plan reactive power too; else it is zero.
     """
     fleet = fleet_of(problem.vehicles, problem.slots, problem.slot_h)
-    stages: list[Stage] = []
-    base = problem.load_kw * problem.slot_h
     energy = np.where(fleet.free[:, None], 0.0, fleet.even())
+    stages = []
     for which, matrix in _groups(fleet, fleet.free, problem):
-        group = fleet.select(which)
-        grid = Grid(base + energy.sum(axis=0), matrix)
-        run = settle(ActivePopulation(group, graph), grid, eps, heard)
+        grid = Grid(problem.load_kw * problem.slot_h + energy.sum(axis=0), matrix)
+        run = settle(ActivePopulation(fleet.select(which), graph), grid, eps, heard)
         energy[which] = run.x
         stages.append(Stage("active", which, grid, run.x, run))
-    base = problem.load_kvar * problem.slot_h
     drawn = np.zeros_like(energy)
-    for which, matrix in _groups(fleet, np.any(available(fleet, energy) > 0.0, axis=1), problem):
+    able = np.any(available(fleet, energy) > 0.0, axis=1) & reactive
+    for which, matrix in _groups(fleet, able, problem):
         population = ReactivePopulation(fleet.select(which), energy[which])
-        grid = Grid(base + drawn.sum(axis=0), matrix)
+        grid = Grid(problem.load_kvar * problem.slot_h + drawn.sum(axis=0), matrix)
         run = settle(population, grid, eps, heard)
         drawn[which] = population.net(run.x)
         stages.append(Stage("reactive", which, grid, drawn[which], run))
     return Allocation(
-        problem, 0.0 - energy / problem.slot_h, 0.0 - drawn / problem.slot_h, fleet.soc(energy), tuple(stages),
-        active_violations(fleet, energy),
-    )  # fmt: skip
+        problem=problem,
+        power_kw=0.0 - energy / problem.slot_h,
+        reactive_kvar=0.0 - drawn / problem.slot_h,
+        soc_kwh=fleet.soc(energy),
+        stages=tuple(stages),
+        violations_at_rest=active_violations(fleet, energy),
+    )
 
 
 def _groups(fleet: Fleet, able: BoolArray, problem: Problem) -> list[tuple[BoolArray, FloatArray]]:

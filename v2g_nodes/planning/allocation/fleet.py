@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from v2g_nodes.core.types import FloatArray
+from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.allocation.problem import Vehicle
 
 BoolArray = NDArray[np.bool_]
@@ -49,14 +49,16 @@ class Fleet:
         return int(self.energy.size)
 
     @property
-    def stay(self) -> NDArray[np.int64]:
+    def stay(self) -> IntArray:
         """Slots of each stay, shape (n,)."""
-        return self.inside.sum(axis=1)
+        result: IntArray = self.inside.sum(axis=1)
+        return result
 
     @property
     def committed(self) -> BoolArray:
         """Vehicles that follow their owner alone, shape (n,)."""
-        return self.commitment == 1.0
+        result: BoolArray = self.commitment == 1.0
+        return result
 
     @property
     def free(self) -> BoolArray:

@@ -63,7 +63,8 @@ def sample_load_kw(slots: int, slot_h: float) -> FloatArray:
         slot_h: width of a slot [h].
     """
     hours = np.arange(slots) * slot_h
-    return np.interp(hours, np.arange(len(LOAD_KW)), LOAD_KW, period=len(LOAD_KW))
+    result: FloatArray = np.interp(hours, np.arange(len(LOAD_KW)), LOAD_KW, period=len(LOAD_KW))
+    return result
 
 
 def reactive_load_kvar(load_kw: FloatArray, power_factor: float) -> FloatArray:
