@@ -39,14 +39,18 @@ def emit(result: Mapping[str, object], json: str | None, title: str) -> None:
         raise InputError(f"--json {json}: {error.strerror}") from error
 
 
-def check_writable(json: str | None) -> None:
-    """Refuse a JSON file that can't be written before a long run, not after it.
+def check_writable(path: str | None, option: str = "--json") -> None:
+    """Refuse a file for results that can't be written before a long run, not after it.
+
+    Args:
+        path: as given; None and `-` are fine.
+        option: that gave it.
 
     Raises:
         InputError: its folder does not exist or it is a folder itself.
     """
-    if json not in (None, "-") and (Path(str(json)).is_dir() or not Path(str(json)).resolve().parent.is_dir()):
-        raise InputError(f"--json {json}: allowed is a file in a folder that exists")
+    if path not in (None, "-") and (Path(str(path)).is_dir() or not Path(str(path)).resolve().parent.is_dir()):
+        raise InputError(f"{option} {path}: allowed is a file in a folder that exists")
 
 
 def progress(count: int, what: str) -> Iterable[int]:

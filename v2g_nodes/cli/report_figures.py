@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from v2g_nodes.cli.page import svg
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.sim.time_axis import format_clock
 
 Series = Mapping[str, Any]
 
-NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 SOC_MOVED = 0.02  # less movement would be a flat line on the scale of all modules' levels
 WIDE = 8.0  # largest over median beyond which a linear scale would hide the median
 POINTS_MAX = 1500  # per line: more than a screen has columns only makes the file larger
@@ -87,10 +86,7 @@ def panel_svg(panel: Panel, series: Series) -> str:
     with mpl.rc_context({**STYLE, "svg.hashsalt": panel.name}):
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         _fill(panel, figure.subplots(), series)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+        return svg(figure, transparent=True)
 
 
 def _fill(panel: Panel, axis: Axes, series: Series) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from v2g_nodes.cli.report_figures import ACCENT, COLD, INK, NO_METADATA, STYLE
+from v2g_nodes.cli.page import NO_METADATA, svg
+from v2g_nodes.cli.report_figures import ACCENT, COLD, INK, STYLE
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.sim.scenario_figures import ScenarioResult
@@ -55,14 +56,8 @@ def write_figure(results: Sequence[ScenarioResult], path: str) -> None:
 
 
 def _write_page(figure: Figure, path: str) -> None:
-    import io
-
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=NO_METADATA)
-    drawing = buffer.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
     head = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Scenarios</title></head>'
-    Path(path).write_text(f"{head}<body>{drawing}</body></html>\n", encoding="utf-8")
+    Path(path).write_text(f"{head}<body>{svg(figure)}</body></html>\n", encoding="utf-8")
 
 
 def _draw(axes: Sequence[Axes], result: ScenarioResult) -> None:

@@ -53,7 +53,8 @@ QUANTITIES = {
     "signal": Quantity((("signal_pu", 1.0),), -1.0, 1.0, "pu"),
     "base": Quantity((("base_kw", 1.0),), -1e4, 1e4, "kW"),
     "capacity": Quantity((("capacity_kw", 1.0),), 0.0, 1e4, "kW"),
-    "site_load": Quantity((("site_load_kw", 1.0),), -1e5, 1e5, "kW"),
+    "site_load": Quantity((("site_load_kw", 1.0), ("load_kw", 1.0)), -1e5, 1e5, "kW"),
+    "site_reactive": Quantity((("site_load_kvar", 1.0), ("load_kvar", 1.0)), -1e5, 1e5, "kvar"),
 }
 
 

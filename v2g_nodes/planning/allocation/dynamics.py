@@ -1,0 +1,184 @@
+"""The allocation dynamics in discrete time: one linearly implicit Euler step after the other.
+
+Recursion: dx/ds = -L F(x) with payoffs F = rate times the slope of the storage function (population, grid) and L
+the Laplacian of each vehicle's graph. One Newton step of implicit Euler from x is
+
+    x+ = x - r h (1 + h L F'(x))^-1 L F(x),
+
+and r in (0, 1] is found by halving. What is sure at every step, whatever h:
+
+* resources are kept: the change is in the range of L, so it sums to zero for each vehicle;
+* limits are kept: r reaches at most STAY of the way to the nearest one, where the barrier is infinite;
+* the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is halved
+  until the function has come down (Armijo). The last steps, whose decrease rounding hides, are taken whole.
+
+As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
+of a vehicle agree. h grows with every full step, from the source's dynamics towards Newton's method. The barrier's
+eps, unless it is given, shrinks each time the state has settled; as the barrier's potential is never negative this
+too only lowers the storage function. It ends where eps times the number of limits, which bounds what the barriers
+cost at the optimum, is below BIAS of the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from v2g_nodes.core.types import FloatArray
+from v2g_nodes.planning.allocation.grid import Grid
+from v2g_nodes.planning.allocation.population import Population
+
+STAY = 0.99  # of the way to the nearest limit
+ARMIJO = 1e-4  # of the decrease a linear model promises
+BIAS = 1e-5  # of the objective: what the barriers may cost
+FLOOR = 1e-4  # of the objective at the start: below, an objective counts as this much
+OBJECTIVE_MIN = 1e-6  # kWh^2: below 1 Wh squared, an objective counts as this much
+SHRINK = 0.1  # of eps, each time the state has settled
+SETTLED = 0.1  # of what the barriers may cost: the storage function is this near to its minimum
+HIDDEN = 1e-12  # of the storage function: rounding hides a decrease smaller than this
+STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
+ITERATIONS_MAX = 300
+HALVINGS_MAX = 40
+
+
+@dataclass
+class Trace:
+    """What happened at every state of a run, the start included.
+
+    Args:
+        storage: storage function.
+        eps: barrier weight it was left with.
+        resource_error: see Population [kWh or kvarh].
+        violations: see Population.
+        spread: see Population.
+    """
+
+    storage: list[float] = field(default_factory=list)
+    eps: list[float] = field(default_factory=list)
+    resource_error: list[float] = field(default_factory=list)
+    violations: list[int] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One population from start to rest.
+
+    Args:
+        x: strategies at the end.
+        objective: without barriers, at the end.
+        objective_start: the same at the start.
+        trace: of all states.
+        at_rest: ended by itself.
+    """
+
+    x: FloatArray
+    objective: float
+    objective_start: float
+    trace: Trace
+    at_rest: bool
+
+
+def yardstick(objective: float, objective_start: float) -> float:
+    """What a difference of objectives is measured against [kWh^2]: the objective itself.
+
+    Where it all but vanishes (the owner's reference is feasible and nothing else counts) FLOOR of the objective at
+    the start stands in for it, and OBJECTIVE_MIN where that vanishes too.
+    """
+    return max(objective, FLOOR * objective_start, OBJECTIVE_MIN)
+
+
+def settle(
+    population: Population, grid: Grid, eps: float | None = None, heard: Callable[[], None] | None = None
+) -> Run:
+    """Let the payoffs of a population agree.
+
+    Args:
+        population: at least one strategy.
+        grid: what it shares.
+        eps: barrier weight, above 0; None: shrinks until it costs nothing that matters.
+        heard: called after every step.
+    """
+    return _Settling(population, grid, eps).run(heard or (lambda: None))
+
+
+class _Settling:
+    def __init__(self, population: Population, grid: Grid, eps: float | None) -> None:
+        self._population, self._grid, self._fixed = population, grid, eps
+        self._x = population.start()
+        self._objective_start = self._objective(self._x)
+        at_first = yardstick(self._objective_start, self._objective_start) / population.limits
+        self._eps = at_first if eps is None else eps
+        self._step = STEP_FIRST
+        self._trace = Trace()
+
+    def run(self, heard: Callable[[], None]) -> Run:
+        self._note()
+        at_rest = False
+        while not at_rest and len(self._trace.storage) <= ITERATIONS_MAX:
+            at_rest = self._advance()
+            self._note()
+            heard()
+        return Run(self._x, self._objective(self._x), self._objective_start, self._trace, at_rest)
+
+    def _advance(self) -> bool:
+        """One step; whether it was the last one."""
+        slope = self._slope()
+        change = self._change(slope)
+        promised = -float(np.vdot(slope, change))
+        last = self._step >= STEP_LAST and self._cheap() and promised <= HIDDEN * self._storage(self._x)
+        share = self._share(change, promised)
+        self._x = self._x + share * change
+        if share == 1.0:
+            self._step = min(self._step * STEP_GROWTH, STEP_LAST)
+        if not self._cheap() and promised <= SETTLED * self._eps * self._population.limits:
+            self._eps *= SHRINK
+        return last
+
+    def _change(self, slope: FloatArray) -> FloatArray:
+        """The change of a whole step; the load of all, which joins the vehicles, is found first."""
+        population, matrix = self._population, self._grid.matrix
+        response = population.response(self._x, self._eps, self._step)
+        alone = -response.apply(slope)
+        joint = np.eye(matrix.shape[0]) + response.of_load @ matrix
+        load = np.linalg.solve(joint, population.load(alone))
+        return alone - response.apply(np.broadcast_to(population.pull(matrix @ load), slope.shape))
+
+    def _share(self, change: FloatArray, promised: float) -> float:
+        """Share of the step that stays inside and brings the storage function down."""
+        before = self._storage(self._x)
+        share = min(1.0, STAY * self._population.reach(self._x, change))
+        if promised <= HIDDEN * before:
+            return share
+        for _ in range(HALVINGS_MAX):
+            if self._storage(self._x + share * change) <= before - ARMIJO * share * promised:
+                return share
+            share *= 0.5
+        return 0.0
+
+    def _slope(self) -> FloatArray:
+        grid_slope = self._grid.slope(self._population.load(self._x))
+        return self._population.local_slope(self._x, self._eps) + self._population.pull(grid_slope)
+
+    def _objective(self, x: FloatArray) -> float:
+        return self._population.own_value(x) + self._grid.value(self._population.load(x))
+
+    def _storage(self, x: FloatArray) -> float:
+        return self._objective(x) + self._eps * self._population.barrier_value(x)
+
+    def _cheap(self) -> bool:
+        """Whether the barriers cost little enough, or as much as they are meant to."""
+        if self._fixed is not None:
+            return True
+        allowed = BIAS * yardstick(self._objective(self._x), self._objective_start)
+        return self._eps * self._population.limits <= allowed
+
+    def _note(self) -> None:
+        trace, population = self._trace, self._population
+        trace.storage.append(self._storage(self._x))
+        trace.eps.append(self._eps)
+        trace.resource_error.append(population.resource_error(self._x))
+        trace.violations.append(population.violations(self._x))
+        trace.spread.append(population.spread(self._slope(), self._x, self._grid.slope(population.load(self._x))))
