@@ -5,6 +5,7 @@ Columns understood, best first (names in any case):
 ===================================  ==============================================================
 `second_of_day`, `time_s`            seconds since local midnight; `time_s` may run over several days
 `hour_local`                         hours since local midnight
+`quarter_hour`                       quarters of an hour since local midnight, of standard load profiles
 `local_start...`, `time_local`, ...  ISO 8601, wall clock as written
 `time`, `timestamp`                  ISO 8601, wall clock as written; or HH:MM[:SS]; or seconds
 `utc_start...`, `time_utc`           ISO 8601; wall clock = UTC + utc_offset_h
@@ -27,8 +28,8 @@ from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.sim.csv_table import Table, number
 
 DAY_S = 86400.0
-NUMERIC = {"second_of_day": 1.0, "time_s": 1.0, "hour_local": 3600.0}  # s per unit
-LATEST_S = {"second_of_day": DAY_S, "hour_local": DAY_S, "time_s": 400 * DAY_S, "time": 400 * DAY_S}
+NUMERIC = {"second_of_day": 1.0, "time_s": 1.0, "hour_local": 3600.0, "quarter_hour": 900.0}  # s per unit
+LATEST_S = {"time_s": 400 * DAY_S, "time": 400 * DAY_S}  # one day for the others
 LOCAL = ("local_start", "time_local", "local_time")
 AS_WRITTEN = ("time", "timestamp")
 UTC = ("utc_start", "time_utc", "utc_time")

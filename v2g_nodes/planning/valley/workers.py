@@ -128,4 +128,4 @@ def _demand_of(block: Block) -> FloatArray | None:
 
 
 def _sum(demands: Iterable[FloatArray | None]) -> FloatArray:
-    return np.sum([demand for demand in demands if demand is not None], axis=0)  # all blocks have answered
+    return np.asarray(np.sum([demand for demand in demands if demand is not None], axis=0))  # all have answered
