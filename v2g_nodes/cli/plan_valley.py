@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.cli.valley_inputs import FLEETS, Inputs, ValleyOptions, read_inputs
 from v2g_nodes.core.checks import check_range
@@ -93,6 +94,9 @@ def plan_valley(
     schedule: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the power of every vehicle and slot: .parquet or .csv.")
     ] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write report.html with the source's figures, and their numbers.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Fill the valley of a day: vehicles answer a price per slot, the price follows what all together want.
@@ -127,6 +131,7 @@ def plan_valley(
         coupled = coupling(inputs.blocks, inputs.cost.slots, inputs.cost.slope)
         rule = Rule(coupled.eta_best if eta is None else eta, tolerance, iterations_max)
         exchange = _consensus(inputs, rule, consensus, loss) if consensus is not None else {}
+        folder = prepare_folder(report, "--report") if report is not None else None
         blocks = [Block(one, inputs.cost.slot_h) for one in inputs.blocks]
         with DaskWorkers(blocks, scheduler) if scheduler is not None else ThreadWorkers(blocks, threads) as workers:
             steps: list[float] = [time.perf_counter()]
@@ -150,6 +155,11 @@ def plan_valley(
             if floor:
                 tell("floor", None)
                 figures.update(_floor(inputs, getattr(workers, "threads", None), figures))
+        if folder is not None:
+            from v2g_nodes.cli.valley_report import write_report  # matplotlib takes a second to import
+
+            tell("report", None)
+            write_report(folder, inputs, plan, figures)
     emit(figures, json, title="overnight charging")
     if not plan.course.converged:
         raise typer.Exit(1)
