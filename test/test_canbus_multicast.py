@@ -265,6 +265,7 @@ def test_a_cable_may_be_out_for_a_while() -> None:
     """The loopback interface is switched off and on again under a running link."""
     script = """
         import subprocess
+        import time
         from queue import Empty, SimpleQueue
         from v2g_nodes.canbus.link import Link
         from v2g_nodes.canbus.settings import CanSettings
@@ -294,6 +295,10 @@ def test_a_cable_may_be_out_for_a_while() -> None:
             assert told.get(timeout=20.0).startswith("bus A can't send"), sender.state
             switch("up")
             arrives()
+            for _ in range(1000):  # a frame may be heard before the thread that sent it has said so
+                if sender.state.up:
+                    break
+                time.sleep(0.02)
             assert sender.state.up, sender.state
         print("heard")
     """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from v2g_nodes.core.errors import InputError
 
-# Tests with nodes and processes of their own measure time, so they have the machine for themselves.
-LIVE = ("test/nodes", "test/system")
+# Tests with nodes, processes or networks of their own depend on time, so they have the machine for themselves.
+LIVE = ("test/nodes", "test/system", "test/test_host_network.py", "test/test_canbus_multicast.py")
 ROOT = Path(__file__).resolve().parents[2]
 
 HELP = """Usage: v2g test [PYTEST ARGS]
