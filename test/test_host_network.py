@@ -25,10 +25,11 @@ while s.recv(100) != b"end":
 print(heard)
 """
 SEND = f"""
-import socket
+import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range({PACKETS}):
     s.sendto(b"x", ("{addresses(2)[0]}", 5000))
+    time.sleep(0.0005)  # all at once would overflow the listener's buffer
 """
 END = 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", ("127.0.0.1", 5000))'
 
