@@ -17,7 +17,7 @@ def summary(allocation: Allocation) -> dict[str, object]:
 
     Returns:
         vehicles, slots: how many.
-        commitment: mean alpha of the fleet.
+        commitment: median alpha of the fleet.
         smoothing: beta.
         consensus_spread: largest difference of payoffs within a vehicle at the end, relative, interior strategies.
         resource_error: largest loss of a vehicle's resource at any step [kWh or kvarh].
@@ -40,7 +40,7 @@ def summary(allocation: Allocation) -> dict[str, object]:
     return {
         "vehicles": len(problem.vehicles),
         "slots": problem.slots,
-        "commitment": float(np.mean(fleet.commitment)),
+        "commitment": float(np.median(fleet.commitment)),
         "smoothing": problem.smoothing,
         "consensus_spread": max((run.trace.spread[-1] for run in runs), default=0.0),
         "resource_error": max((max(run.trace.resource_error) for run in runs), default=0.0),
