@@ -71,7 +71,7 @@ def plan_allocation(
     ] = None,
     power_factor: Annotated[float, typer.Option(help="Of the load, where no reactive load is given.")] = 0.95,
     day: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the sessions, or else of the load. [default: first]")
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the sessions, else of the load. [default: first]")
     ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Local time of the first slot. [default: start of the files]")
