@@ -111,9 +111,10 @@ def _reactive(axis: Axes, numbers: Numbers) -> None:
 
 
 def _soc(axis: Axes, numbers: Numbers) -> None:
-    axis.set_title("Energy in the batteries to the goal at departure (dots) [kWh]")
+    axis.set_title("Energy in the batteries after each slot [kWh]")
     _by_vehicle(axis, numbers, "soc_kwh")
     if len(numbers["vehicles"]) <= LINES_MAX:
+        axis.set_title("Energy in the batteries after each slot, goal at departure as a dot [kWh]")
         ends = [slot * numbers["slot_h"] for slot in numbers["departure_slot"]]
         axis.plot(ends, numbers["goal_kwh"], linestyle="none", marker="o", color=INK, markersize=4.0, clip_on=False)
 
