@@ -73,7 +73,8 @@ def test_energy_and_limits_hold_at_every_step(seed: int, graph: str, eps: float 
         for vehicle, row in zip(asked.vehicles, x, strict=True):
             stay = row[vehicle.arrival_slot : vehicle.departure_slot]
             assert stay.sum() == pytest.approx(vehicle.energy_kwh, abs=1e-12)
-            assert row.sum() == pytest.approx(stay.sum(), abs=1e-15)  # nothing outside the stay
+            assert not row[: vehicle.arrival_slot].any()
+            assert not row[vehicle.departure_slot :].any()
             assert np.all(np.abs(stay) < vehicle.power_kw * asked.slot_h)
             charge = vehicle.soc_start_kwh + np.cumsum(stay)[:-1]
             assert np.all((charge > vehicle.soc_min_kwh) & (charge < vehicle.soc_max_kwh))
@@ -120,7 +121,7 @@ def test_payoffs_agree_at_the_central_optimum(seed: int, smoothing: float) -> No
         assert stage.run.trace.spread[-1] < 1e-5
     high, low, power_kw = worst(found)
     assert -1e-8 < low <= high < dynamics.BIAS
-    assert power_kw < 0.02
+    assert power_kw < 0.1
 
 
 def test_payoffs_of_interior_strategies_agree_by_the_source_formula() -> None:
@@ -131,12 +132,13 @@ def test_payoffs_of_interior_strategies_agree_by_the_source_formula() -> None:
     p, total = -found.power_kw, found.grid_kw
     reference = fleet_of(vehicles, 12, 1.0).reference
     for i in range(6):
-        payoffs = []
+        payoffs, terms = [], []
         for t in range(12):
             steps = sum(total[t] - total[k] for k in (t - 1, t + 1) if 0 <= k < 12)
             grid = 0.7 * steps + 0.3 * (total[t] - total.mean())
             payoffs.append(0.2 * (p[i, t] - reference[i, t]) + 0.8 * grid)
-        assert max(payoffs) - min(payoffs) < 1e-4 * max(map(abs, payoffs))
+            terms.append(0.8 * abs(grid))
+        assert max(payoffs) - min(payoffs) < 1e-4 * max(terms)
 
 
 def test_the_gap_sees_a_plan_that_is_not_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +150,7 @@ def test_the_gap_sees_a_plan_that_is_not_the_best(monkeypatch: pytest.MonkeyPatc
     assert exact < 1e-5 < 1e-2 < heavy
     assert worst(early)[0] > 1e-2
     assert not early.stages[0].run.at_rest
-    assert early.stages[0].run.trace.violations == [0, 0, 0, 0][: len(early.stages[0].run.trace.violations)]
+    assert early.stages[0].run.trace.violations == [0, 0, 0]
 
 
 def test_the_barrier_costs_no_more_than_its_bound() -> None:
@@ -160,7 +162,7 @@ def test_the_barrier_costs_no_more_than_its_bound() -> None:
             group = fleet_of(asked.vehicles, asked.slots, asked.slot_h)
             stay = group.inside.sum(axis=1)
             terms = 2 * (2 * stay - 1) if stage.kind == "active" else 3 * stay
-            bound = eps * float(np.sum(terms / (1.0 - group.commitment)))
+            bound = eps * float(np.sum(terms))
             assert 0.0 < gap.objective - gap.optimum < bound
 
 

@@ -80,13 +80,13 @@ def test_the_owner_charges_at_once_until_full_unless_he_says_otherwise() -> None
     vehicles = [
         vehicle(name="a"),
         vehicle(name="b", arrival_slot=2, soc_start_kwh=20.0, soc_goal_kwh=14.0),
-        vehicle(name="c", departure_slot=6, soc_goal_kwh=4.8 + 3.2 * 6),
+        vehicle(name="c", departure_slot=6, soc_goal_kwh=4.8 + 3.1 * 6),
         vehicle(name="d", arrival_slot=10, soc_goal_kwh=5.0, reference_kw=(1.0, -2.0)),
     ]
     reference = fleet_of(vehicles, 12, 1.0).reference
     assert reference[0] == pytest.approx([2.97] * 5 + [16.8 - 5 * 2.97] + [0.0] * 6)
     assert reference[1] == pytest.approx([0.0, 0.0, -2.97, -2.97, -0.06] + [0.0] * 7)
-    assert reference[2] == pytest.approx([3.2] * 6 + [0.0] * 6)
+    assert reference[2] == pytest.approx([3.1] * 6 + [0.0] * 6)
     assert reference[3] == pytest.approx([0.0] * 10 + [-1.0, 2.0])
 
 
