@@ -78,7 +78,7 @@ def write_report(
 
 def _page(notes: tuple[str, ...], figures: Mapping[str, object], plots: list[str], made: datetime) -> str:
     cards = "".join(
-        f'<div class="card"><b>{html.escape(form.format(figures[key]))}</b><span>{html.escape(label)}</span></div>'
+        f'<div class="card"><b>{html.escape(_shown(figures[key], form))}</b><span>{html.escape(label)}</span></div>'
         for label, key, form in CARDS
     )
     rows = "".join(
@@ -102,5 +102,7 @@ above 0 consume</p>
 """
 
 
-def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _shown(value: object, form: str = "") -> str:
+    if value is None:
+        return "–"
+    return (form or ("{:.4g}" if isinstance(value, float) else "{}")).format(value)
