@@ -53,8 +53,7 @@ class ActivePopulation:
         self._low, self._high = fleet.soc_low[:, None], fleet.soc_high[:, None]
         self._within = fleet.inside[:, :-1] & fleet.inside[:, 1:]  # slots after which the charge is to be chosen
         self._metric = self._metrics(graph)
-        count = fleet.inside.sum(axis=1) + self._within.sum(axis=1)
-        self.limits = float(2.0 * count @ self._weights.barrier)
+        self.limits = 2.0 * float(fleet.inside.sum() + self._within.sum())
 
     def _metrics(self, graph: str) -> FloatArray:
         n, slots = self._fleet.inside.shape
@@ -93,8 +92,7 @@ class ActivePopulation:
         """See Population."""
         power = barrier.potential(x, -self._limit, self._limit)
         charge = barrier.potential(self._charge(x), self._low, self._high)
-        each = np.where(self._fleet.inside, power, 0.0).sum(axis=1) + np.where(self._within, charge, 0.0).sum(axis=1)
-        return float(self._weights.barrier @ each)
+        return float(np.sum(power[self._fleet.inside]) + np.sum(charge[self._within]))
 
     def local_slope(self, x: FloatArray, eps: float) -> FloatArray:
         """See Population. A strategy answers for the charge of all later slots of the stay."""
@@ -102,14 +100,13 @@ class ActivePopulation:
         later = np.zeros_like(x)
         later[:, :-1] = np.cumsum(charge[:, ::-1], axis=1)[:, ::-1]
         own = self._weights.own[:, None] * (x - self._fleet.reference)
-        limits = self._weights.barrier[:, None] * (barrier.slope(x, -self._limit, self._limit) + later)
-        return np.where(self._fleet.inside, own + eps * limits, 0.0)
+        power = barrier.slope(x, -self._limit, self._limit)
+        return np.where(self._fleet.inside, own + eps * (power + later), 0.0)
 
     def response(self, x: FloatArray, eps: float, step: float) -> ActiveResponse:
         """See Population: the curvature over charge paths is tridiagonal, plus the graph's metric."""
-        weight = eps * self._weights.barrier[:, None]
-        power = self._weights.own[:, None] + weight * barrier.curvature(x, -self._limit, self._limit)
-        charge = weight * barrier.curvature(self._charge(x), self._low, self._high)
+        power = self._weights.own[:, None] + eps * barrier.curvature(x, -self._limit, self._limit)
+        charge = eps * barrier.curvature(self._charge(x), self._low, self._high)
         fixed = ~self._within
         matrix = self._metric / step
         at = np.arange(matrix.shape[1])

@@ -18,7 +18,7 @@ from v2g_nodes.planning.allocation.fleet import Fleet
 from v2g_nodes.planning.allocation.grid import Grid
 from v2g_nodes.planning.allocation.population import weights
 
-ACCURACY = 1e-9  # of objective and constraints
+ACCURACIES = (1e-9, 1e-7)  # of objective and constraints: the second where rounding puts the first out of reach
 
 
 def best_active(fleet: Fleet, grid: Grid) -> tuple[FloatArray, float]:
@@ -107,14 +107,17 @@ def _solve(
     linear = np.concatenate((-own * wanted, pad, np.zeros(slots)))
     summed = sparse.csr_matrix((np.ones(at.size), (at % slots, np.arange(at.size))), (slots, others))
     matrix = sparse.block_array([[equal[0], None], [-summed, sparse.identity(slots)], [below[0], None]], format="csc")
-    sides = np.concatenate((equal[1], grid.base, below[1]))
+    sides = np.concatenate((equal[1], grid.base - np.mean(grid.base), below[1]))  # K does not see the mean
     cones = [clarabel.ZeroConeT(equal[1].size + slots), clarabel.NonnegativeConeT(below[1].size)]
-    settings = clarabel.DefaultSettings()
-    settings.verbose = False
-    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
     upper = sparse.triu(curvature, format="csc")
-    solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
-    if str(solution.status) != "Solved":
+    for accuracy in ACCURACIES:
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = accuracy
+        solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
+        if str(solution.status) == "Solved":
+            break
+    else:
         raise V2gError(f"the central reference ended with {solution.status}, allowed is Solved")
     best = np.zeros(shape)
     best.ravel()[at] = np.array(solution.x)[: at.size]

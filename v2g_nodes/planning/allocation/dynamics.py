@@ -10,13 +10,13 @@ and r in (0, 1] is found by halving. What is sure at every step, whatever h:
 * resources are kept: the change is in the range of L, so it sums to zero for each vehicle;
 * limits are kept: r reaches at most STAY of the way to the nearest one, where the barrier is infinite;
 * the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is halved
-  until the function has come down (Armijo). The last steps, whose decrease rounding hides, are taken whole.
+  until the function has come down (Armijo).
 
 As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
 of a vehicle agree. h grows with every full step, from the source's dynamics towards Newton's method. The barrier's
-eps, unless it is given, shrinks each time the state has settled; as the barrier's potential is never negative this
-too only lowers the storage function. It ends where eps times the number of limits, which bounds what the barriers
-cost at the optimum, is below BIAS of the objective.
+eps shrinks each time the state has settled; as the barrier's potential is never negative this too only lowers the
+storage function. It ends at the eps that is given, else where eps times the number of limits, which bounds what the
+barriers cost at the optimum, is below BIAS of the objective.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ from v2g_nodes.planning.allocation.population import Population
 
 STAY = 0.99  # of the way to the nearest limit
 ARMIJO = 1e-4  # of the decrease a linear model promises
-BIAS = 1e-5  # of the objective: what the barriers may cost
+BIAS = 1e-4  # of the objective: what the barriers may cost
 FLOOR = 1e-4  # of the objective at the start: below, an objective counts as this much
 OBJECTIVE_MIN = 1e-6  # kWh^2: below 1 Wh squared, an objective counts as this much
 SHRINK = 0.1  # of eps, each time the state has settled
 SETTLED = 0.1  # of what the barriers may cost: the storage function is this near to its minimum
-HIDDEN = 1e-12  # of the storage function: rounding hides a decrease smaller than this
+ROUNDING = 5e-13  # of the storage function: how exactly it is known
+HIDDEN = 1e-12  # of the storage function: a step that promises less is hardly seen
+AGREED, ENOUGH = 1e-5, 1e-3  # relative spread of payoffs that ends a run, and that will do where rounding is in the way
+STALLED = 1e-3  # of a step: rounding lets it go no further
+PATIENCE = 30  # hidden or stalled steps in which the payoffs may come to agree
 STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
 ITERATIONS_MAX = 300
 HALVINGS_MAX = 40
@@ -71,7 +75,7 @@ class Run:
         objective: without barriers, at the end.
         objective_start: the same at the start.
         trace: of all states.
-        at_rest: ended by itself.
+        at_rest: the payoffs agree; else it ran out of steps.
     """
 
     x: FloatArray
@@ -110,32 +114,34 @@ class _Settling:
         self._x = population.start()
         self._objective_start = self._objective(self._x)
         at_first = yardstick(self._objective_start, self._objective_start) / population.limits
-        self._eps = at_first if eps is None else eps
+        self._eps = at_first if eps is None else max(at_first, eps)
         self._step = STEP_FIRST
         self._trace = Trace()
+        self._hidden = 0
 
     def run(self, heard: Callable[[], None]) -> Run:
         self._note()
-        at_rest = False
-        while not at_rest and len(self._trace.storage) <= ITERATIONS_MAX:
-            at_rest = self._advance()
+        spread = self._trace.spread
+        while not (self._hidden and spread[-1] <= AGREED) and self._hidden < PATIENCE and len(spread) <= ITERATIONS_MAX:
+            self._advance()
             self._note()
             heard()
+        at_rest = self._hidden > 0 and spread[-1] <= ENOUGH
         return Run(self._x, self._objective(self._x), self._objective_start, self._trace, at_rest)
 
-    def _advance(self) -> bool:
-        """One step; whether it was the last one."""
-        slope = self._slope()
+    def _advance(self) -> None:
+        """One step."""
+        slope = self._slope(self._x)
         change = self._change(slope)
         promised = -float(np.vdot(slope, change))
-        last = self._step >= STEP_LAST and self._cheap() and promised <= HIDDEN * self._storage(self._x)
         share = self._share(change, promised)
+        small = promised <= HIDDEN * self._storage(self._x) or share < STALLED
+        self._hidden += small and self._step >= STEP_LAST and self._cheap()
         self._x = self._x + share * change
         if share == 1.0:
             self._step = min(self._step * STEP_GROWTH, STEP_LAST)
         if not self._cheap() and promised <= SETTLED * self._eps * self._population.limits:
-            self._eps *= SHRINK
-        return last
+            self._eps = max(self._eps * SHRINK, self._fixed or 0.0)
 
     def _change(self, slope: FloatArray) -> FloatArray:
         """The change of a whole step; the load of all, which joins the vehicles, is found first."""
@@ -150,17 +156,15 @@ class _Settling:
         """Share of the step that stays inside and brings the storage function down."""
         before = self._storage(self._x)
         share = min(1.0, STAY * self._population.reach(self._x, change))
-        if promised <= HIDDEN * before:
-            return share
         for _ in range(HALVINGS_MAX):
-            if self._storage(self._x + share * change) <= before - ARMIJO * share * promised:
+            if self._storage(self._x + share * change) <= before - ARMIJO * share * promised + ROUNDING * before:
                 return share
             share *= 0.5
         return 0.0
 
-    def _slope(self) -> FloatArray:
-        grid_slope = self._grid.slope(self._population.load(self._x))
-        return self._population.local_slope(self._x, self._eps) + self._population.pull(grid_slope)
+    def _slope(self, x: FloatArray) -> FloatArray:
+        grid_slope = self._grid.slope(self._population.load(x))
+        return self._population.local_slope(x, self._eps) + self._population.pull(grid_slope)
 
     def _objective(self, x: FloatArray) -> float:
         return self._population.own_value(x) + self._grid.value(self._population.load(x))
@@ -169,9 +173,9 @@ class _Settling:
         return self._objective(x) + self._eps * self._population.barrier_value(x)
 
     def _cheap(self) -> bool:
-        """Whether the barriers cost little enough, or as much as they are meant to."""
+        """Whether eps is where it is to end: as given, or so small that the barriers cost little enough."""
         if self._fixed is not None:
-            return True
+            return self._eps <= self._fixed
         allowed = BIAS * yardstick(self._objective(self._x), self._objective_start)
         return self._eps * self._population.limits <= allowed
 
@@ -181,4 +185,5 @@ class _Settling:
         trace.eps.append(self._eps)
         trace.resource_error.append(population.resource_error(self._x))
         trace.violations.append(population.violations(self._x))
-        trace.spread.append(population.spread(self._slope(), self._x, self._grid.slope(population.load(self._x))))
+        grid_slope = self._grid.slope(population.load(self._x))
+        trace.spread.append(population.spread(self._slope(self._x), self._x, grid_slope))

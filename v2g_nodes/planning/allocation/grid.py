@@ -38,12 +38,18 @@ class Grid:
 
     def value(self, fleet: FloatArray) -> float:
         """Objective at a load of the group, shape (slots,)."""
-        total = self.base + fleet
+        total = self._around_mean(fleet)
         return float(0.5 * total @ self.matrix @ total)
 
     def slope(self, fleet: FloatArray) -> FloatArray:
         """Its slope, shape (slots,)."""
-        result: FloatArray = self.matrix @ (self.base + fleet)
+        result: FloatArray = self.matrix @ self._around_mean(fleet)
+        return result
+
+    def _around_mean(self, fleet: FloatArray) -> FloatArray:
+        """The load less its mean, which K does not see but rounding would."""
+        total = self.base + fleet
+        result: FloatArray = total - np.mean(total)
         return result
 
 

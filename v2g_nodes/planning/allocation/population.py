@@ -17,25 +17,24 @@ PAYOFF_MIN_KWH = 1e-6  # payoffs made of smaller terms than this are compared wi
 class Weights:
     """Weights that turn payoffs into slopes of one potential: payoff = rate times slope, per vehicle, shape (n,).
 
-    With commitment alpha < 1 the payoff alpha(x - ref) + (1 - alpha) grid + eps B is (1 - alpha) times the slope of
-    alpha/(1 - alpha) |x - ref|^2/2 + grid objective + eps/(1 - alpha) barrier. At alpha = 1 the vehicle does not see
-    the grid and the payoff is a slope itself.
+    With commitment alpha < 1 the payoff alpha(x - ref) + (1 - alpha)(grid + eps B) is (1 - alpha) times the slope of
+    alpha/(1 - alpha) |x - ref|^2/2 + grid objective + eps barrier. At alpha = 1 the vehicle does not see the grid and
+    the payoff is a slope itself. The source has eps B beside (1 - alpha) grid; in the bracket a barrier counts the
+    same for all vehicles, however committed, and rounding leaves room for a smaller eps.
 
     Args:
         own: of the distance to the owner's reference.
-        barrier: of the barrier, times eps.
         rate: payoff over slope.
     """
 
     own: FloatArray
-    barrier: FloatArray
     rate: FloatArray
 
 
 def weights(commitment: FloatArray) -> Weights:
     """Weights of vehicles that are all at alpha = 1 or all below it."""
     rate = np.where(commitment == 1.0, 1.0, 1.0 - commitment)
-    return Weights(commitment / rate, 1.0 / rate, rate)
+    return Weights(commitment / rate, rate)
 
 
 class Response(Protocol):
@@ -53,7 +52,7 @@ class Population(Protocol):
     """Strategies x of a group of vehicles, first axis the vehicle. Its own potential leaves out the grid's objective.
 
     Args:
-        limits: barrier terms, each times its weight; eps times this bounds what the barriers cost at the optimum.
+        limits: number of barrier terms; eps times this bounds what the barriers cost at the optimum.
     """
 
     limits: float
@@ -71,7 +70,7 @@ class Population(Protocol):
         """Weighted distance to the owners' references."""
 
     def barrier_value(self, x: FloatArray) -> float:
-        """Weighted potential of the barriers, at least 0, infinite at a limit."""
+        """Potential of the barriers, at least 0, infinite at a limit."""
 
     def local_slope(self, x: FloatArray, eps: float) -> FloatArray:
         """Slope of own value plus eps times barriers."""

@@ -69,7 +69,7 @@ class ReactivePopulation:
         self._rating, self._active = fleet.rating[:, None], active
         self.available = available(fleet, active)
         self._has = self.available > 0.0
-        self.limits = float(3.0 * self._has.sum(axis=1) @ self._weights.barrier)
+        self.limits = 3.0 * float(self._has.sum())
 
     def start(self) -> FloatArray:
         """A third of what there is drawn, a third supplied, which cancel, and a third left."""
@@ -100,28 +100,26 @@ class ReactivePopulation:
         inside = (drawn > 0.0) & (supplied > 0.0) & (left > 0.0)
         product = np.where(inside, drawn * supplied * left, 0.0)
         each = np.where(inside, -np.log(np.where(inside, product, 1.0)), np.inf)
-        return float(self._weights.barrier @ each.sum(axis=1))
+        return float(each.sum())
 
     def local_slope(self, x: FloatArray, eps: float) -> FloatArray:
         """See Population."""
         own = self._weights.own[:, None] * self.net(x)
-        weight = eps * self._weights.barrier[:, None]
         drawn, supplied, left = self._distances(x)
         none = np.zeros((x.shape[0], 1))
         slope = np.concatenate(
-            (own + weight * (1.0 / left - 1.0 / drawn), weight * (1.0 / left - 1.0 / supplied) - own, none), axis=1
+            (own + eps * (1.0 / left - 1.0 / drawn), eps * (1.0 / left - 1.0 / supplied) - own, none), axis=1
         )
         return np.where(self._both(self._has), slope, 0.0)
 
     def response(self, x: FloatArray, eps: float, step: float) -> ReactiveResponse:
         """See Population: two by two per slot, as no limit joins the slots."""
         drawn, supplied, left = self._distances(x)
-        weight = eps * self._weights.barrier[:, None]
         metric = 0.5 / (step * self._weights.rate[:, None])
-        bent = weight * 0.25 * (drawn**-2.0 + supplied**-2.0) + metric
+        bent = eps * 0.25 * (drawn**-2.0 + supplied**-2.0) + metric
         net = self._weights.own[:, None] + bent
-        used = bent + weight * left**-2.0
-        cross = weight * 0.25 * (drawn**-2.0 - supplied**-2.0)
+        used = bent + eps * left**-2.0
+        cross = eps * 0.25 * (drawn**-2.0 - supplied**-2.0)
         scale = self._has / (net * used - cross**2)
         of_load = np.diag((used * scale).sum(axis=0))
         return ReactiveResponse(used * scale, -cross * scale, net * scale, of_load)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from v2g_nodes.planning.allocation.allocation import Allocation, allocate
+from v2g_nodes.planning.allocation.allocation import allocate
 from v2g_nodes.planning.allocation.grid import roughness
-from v2g_nodes.planning.allocation.problem import Problem
+from v2g_nodes.planning.allocation.problem import Problem, Vehicle
 from v2g_nodes.planning.allocation.summary import distance_to_reference
+
+COUNTS = (1, 2, 3, 4, 5, 6)  # of the source's figure, which ends at six vehicles
+COMMITMENTS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+SMOOTHINGS = (0.0, 0.25, 0.5, 0.75, 1.0)
+HELPFUL, RESERVED = 0.05, 0.2  # commitments at which the number of vehicles is varied
+VEHICLES_MAX = 60  # of a study: forty plans of more would take minutes
 
 
 @dataclass(frozen=True)
@@ -34,31 +40,54 @@ class Point:
     grid_kw: tuple[float, ...]
 
 
-def unplanned(problem: Problem) -> Point:
-    """The load without any vehicle, as a study's point at 0."""
-    return _point(0.0, problem.load_kw.tolist(), 0.0)
-
-
-def with_first(problem: Problem, count: int, commitment: float | None, graph: str) -> Point:
-    """The problem with its first vehicles alone.
+@dataclass(frozen=True)
+class Studies:
+    """Plans side by side.
 
     Args:
-        problem: with at least `count` vehicles.
-        count: how many take part, at least 1.
-        commitment: of all; None: their own.
-        graph: see allocate.
+        helpful: numbers of vehicles from 0, all at commitment HELPFUL.
+        reserved: the same at commitment RESERVED.
+        commitment: the fleet at COMMITMENTS.
+        smoothing: the fleet at SMOOTHINGS and commitment RESERVED.
     """
-    return _planned(count, _committed(replace(problem, vehicles=problem.vehicles[:count]), commitment), graph)
+
+    helpful: tuple[Point, ...]
+    reserved: tuple[Point, ...]
+    commitment: tuple[Point, ...]
+    smoothing: tuple[Point, ...]
 
 
-def with_commitment(problem: Problem, commitment: float, graph: str) -> Point:
-    """The problem with one commitment for all."""
-    return _planned(commitment, _committed(problem, commitment), graph)
+def run_studies(
+    problem: Problem, spare: Sequence[Vehicle], graph: str, heard: Callable[[], None] | None = None
+) -> Studies:
+    """Vary what the source varies, active power alone.
 
+    Args:
+        problem: the fleet; of more than VEHICLES_MAX vehicles the first ones.
+        spare: vehicles that may join in the study of numbers.
+        graph: see allocate.
+        heard: called after every step of the dynamics.
+    """
+    most = replace(problem, vehicles=(*problem.vehicles, *spare)[:VEHICLES_MAX])
+    fleet = replace(problem, vehicles=problem.vehicles[:VEHICLES_MAX])
 
-def with_smoothing(problem: Problem, smoothing: float, graph: str) -> Point:
-    """The problem with another smoothing factor."""
-    return _planned(smoothing, replace(problem, smoothing=smoothing), graph)
+    def plan(value: float, chosen: Problem, commitment: float) -> Point:
+        vehicles = tuple(replace(vehicle, commitment=commitment) for vehicle in chosen.vehicles)
+        planned = allocate(replace(chosen, vehicles=vehicles), graph, heard=heard, reactive=False)
+        return _point(value, planned.grid_kw.tolist(), distance_to_reference(planned))
+
+    def counts(commitment: float) -> tuple[Point, ...]:
+        sizes = sorted({*COUNTS, len(fleet.vehicles), len(most.vehicles)})
+        some = [replace(most, vehicles=most.vehicles[:n]) for n in sizes if n <= len(most.vehicles)]
+        nobody = _point(0.0, problem.load_kw.tolist(), 0.0)
+        return (nobody, *(plan(len(each.vehicles), each, commitment) for each in some))
+
+    return Studies(
+        helpful=counts(HELPFUL),
+        reserved=counts(RESERVED),
+        commitment=tuple(plan(alpha, fleet, alpha) for alpha in COMMITMENTS),
+        smoothing=tuple(plan(beta, replace(fleet, smoothing=beta), RESERVED) for beta in SMOOTHINGS),
+    )
 
 
 def saturation(points: Sequence[Point]) -> int | None:
@@ -71,17 +100,6 @@ def saturation(points: Sequence[Point]) -> int | None:
         if after.roughness >= before.roughness:
             return round(before.value)
     return None
-
-
-def _committed(problem: Problem, commitment: float | None) -> Problem:
-    if commitment is None:
-        return problem
-    return replace(problem, vehicles=tuple(replace(v, commitment=commitment) for v in problem.vehicles))
-
-
-def _planned(value: float, problem: Problem, graph: str) -> Point:
-    allocation: Allocation = allocate(problem, graph, reactive=False)
-    return _point(value, allocation.grid_kw.tolist(), distance_to_reference(allocation))
 
 
 def _point(value: float, grid_kw: list[float], distance: float) -> Point:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from v2g_nodes.core.errors import V2gError
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.allocation.allocation import Allocation, gap_to_central
 from v2g_nodes.planning.allocation.fleet import fleet_of
@@ -17,14 +18,14 @@ def summary(allocation: Allocation) -> dict[str, object]:
 
     Returns:
         vehicles, slots: how many.
-        commitment: mean alpha of the fleet.
+        commitment: median alpha of the fleet.
         smoothing: beta.
         consensus_spread: largest difference of payoffs within a vehicle at the end, relative, interior strategies.
         resource_error: largest loss of a vehicle's resource at any step [kWh or kvarh].
         constraint_violations: limits crossed, over all steps.
         roughness_without, roughness_with: sum of squared load steps, without any vehicle and with the plan [kW^2].
         peak_without, peak_with: largest load, likewise [kW].
-        gap_to_centralized: the larger of the gaps of active and of reactive power.
+        gap_to_centralized: the larger of the gaps of active and of reactive power; None: no reference was found.
         iterations: steps of the dynamics.
         After these: the load if all followed their references, storage_rises (steps at which the storage function
         rose by more than rounding), the parts of the gap, and what else may be of interest.
@@ -32,15 +33,11 @@ def summary(allocation: Allocation) -> dict[str, object]:
     problem, runs = allocation.problem, [stage.run for stage in allocation.stages]
     fleet = fleet_of(problem.vehicles, problem.slots, problem.slot_h)
     uncoordinated = problem.load_kw + fleet.reference.sum(axis=0) / problem.slot_h
-    gaps = {stage: gap_to_central(allocation, stage) for stage in allocation.stages}
-    by_kind = {
-        kind: max((gap.relative for stage, gap in gaps.items() if stage.kind == kind), default=0.0)
-        for kind in ("active", "reactive")
-    }
+    gaps = _gaps(allocation)
     return {
         "vehicles": len(problem.vehicles),
         "slots": problem.slots,
-        "commitment": float(np.mean(fleet.commitment)),
+        "commitment": float(np.median(fleet.commitment)),
         "smoothing": problem.smoothing,
         "consensus_spread": max((run.trace.spread[-1] for run in runs), default=0.0),
         "resource_error": max((max(run.trace.resource_error) for run in runs), default=0.0),
@@ -49,7 +46,7 @@ def summary(allocation: Allocation) -> dict[str, object]:
         "roughness_with": roughness(allocation.grid_kw),
         "peak_without": float(np.max(problem.load_kw)),
         "peak_with": float(np.max(allocation.grid_kw)),
-        "gap_to_centralized": max(by_kind.values()),
+        "gap_to_centralized": gaps["gap_to_centralized"],
         "iterations": sum(len(run.trace.storage) - 1 for run in runs),
         "roughness_uncoordinated": roughness(uncoordinated),
         "peak_uncoordinated": float(np.max(uncoordinated)),
@@ -58,13 +55,27 @@ def summary(allocation: Allocation) -> dict[str, object]:
         "reactive_roughness_without": roughness(problem.load_kvar),
         "reactive_roughness_with": roughness(allocation.grid_kvar),
         "distance_to_reference": distance_to_reference(allocation),
-        "gap_active": by_kind["active"],
-        "gap_reactive": by_kind["reactive"],
-        "power_difference_to_centralized": max((gap.largest_kw for gap in gaps.values()), default=0.0),
+        "gap_active": gaps["gap_active"],
+        "gap_reactive": gaps["gap_reactive"],
+        "power_difference_to_centralized": gaps["power_difference_to_centralized"],
         "soc_goal_error_kwh": soc_goal_error_kwh(allocation),
         "storage_rises": sum(rises(np.array(run.trace.storage)) for run in runs),
         "at_rest": all(run.at_rest for run in runs),
     }
+
+
+def _gaps(allocation: Allocation) -> dict[str, float | None]:
+    """The stages against their optima; None where the reference could not be found, which says nothing of the plan."""
+    names = ("gap_to_centralized", "gap_active", "gap_reactive", "power_difference_to_centralized")
+    try:
+        found = [(stage.kind, gap_to_central(allocation, stage)) for stage in allocation.stages]
+    except V2gError:
+        return dict.fromkeys(names)
+    active, reactive = (
+        max((gap.relative for kind, gap in found if kind == wanted), default=0.0) for wanted in ("active", "reactive")
+    )
+    largest = max((gap.largest_kw for _, gap in found), default=0.0)
+    return dict(zip(names, (max(active, reactive), active, reactive, largest), strict=True))
 
 
 def rises(storage: FloatArray) -> int:
