@@ -51,6 +51,8 @@ def test_the_keys_and_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["roughness_without"] == 246.0
     assert found["roughness_with"] == pytest.approx(1.515, abs=0.001)
     assert (found["peak_without"], found["peak_with"]) == (50.0, pytest.approx(45.997, abs=0.001))
+    assert found["reactive_roughness_without"] == pytest.approx(246.0 * math.tan(math.acos(0.95)) ** 2)
+    assert found["reactive_roughness_with"] == pytest.approx(0.0329, abs=0.0001)
     assert found["peak_uncoordinated"] == pytest.approx(48 + 6 * 2.97)
     assert found["resource_error"] < 1e-9
     assert found["constraint_violations"] == 0

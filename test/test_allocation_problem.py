@@ -147,6 +147,7 @@ def test_signs_and_units_in_and_out() -> None:
     assert hour.power_kw.sum() == pytest.approx(-16.8)  # charges
     assert hour.power_kw[0, 5] > 0.0  # discharges at the peak of the load
     assert hour.reactive_kvar[0, 5] > 1.0  # supplies there
+    assert np.max(np.abs(allocate(problem([vehicle()], LOAD_KW, [3.0] * 12)).reactive_kvar)) < 1e-6
     np.testing.assert_allclose(hour.grid_kw, np.array(LOAD_KW) - hour.station_kw)
 
 

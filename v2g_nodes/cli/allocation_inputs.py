@@ -9,7 +9,6 @@ import numpy as np
 
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.allocation.problem import COMMITMENT_MIN, Problem, Vehicle
 from v2g_nodes.planning.allocation.samples import (
     COMMITMENT,
@@ -151,26 +150,14 @@ def _inputs(
         active = sample_load_kw(slots, slot_h)
         notes = (*notes, "load: the sample profile of a distribution transformer, 24 to 50 kW")
     else:
-        active = _mean_load(load["site_load"], slots, slot_h, start_s)
+        active = load["site_load"].slot_means(start_s, 3600.0 * slot_h, slots)
         notes = (*notes, f"load: {options.load}", *load["site_load"].notes)
     if load is not None and "site_reactive" in load:
-        reactive = _mean_load(load["site_reactive"], slots, slot_h, start_s)
+        reactive = load["site_reactive"].slot_means(start_s, 3600.0 * slot_h, slots)
     else:
         reactive = reactive_load_kvar(active, options.power_factor)
         notes = (*notes, f"reactive load: power factor {options.power_factor:g}")
     return Inputs(Problem(vehicles, active, reactive, slot_h, options.smoothing), spare, start_s, notes)
-
-
-def _mean_load(series: Series, slots: int, slot_h: float, start_s: float) -> FloatArray:
-    edges = start_s + 3600.0 * slot_h * np.arange(slots + 1)
-    values = np.array([series.mean(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
-    missing = np.flatnonzero(~np.isfinite(values))
-    if missing.size:
-        raise InputError(
-            f"{series.source}: no {series.quantity} in slot {missing[0]} from {format_clock(edges[missing[0]])}, "
-            f"allowed is a file that covers {slots} slots of {slot_h:g} h from {format_clock(start_s)}"
-        )
-    return values
 
 
 # ---- vehicles --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,21 @@ ul{color:#5b6b7a;margin:6px 0;padding-left:20px}code{font-size:13px}
 """
 
 
+def html_page(title: str, body: str) -> str:
+    """A whole page that needs nothing else.
+
+    Args:
+        title: as HTML.
+        body: what stands in it, as HTML.
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{CSS}</style></head><body><main>
+{body}
+</main></body></html>
+"""
+
+
 def svg(figure: Figure, transparent: bool = False) -> str:
     """A drawing as an `<svg>` element, the same text for the same drawing."""
     buffer = io.StringIO()

@@ -22,7 +22,7 @@ from v2g_nodes.planning.valley.block import Block
 from v2g_nodes.planning.valley.bounds import Coupling, coupling, iterations_bound
 from v2g_nodes.planning.valley.plan import ValleyPlan
 from v2g_nodes.planning.valley.plan import plan_valley as make_plan
-from v2g_nodes.planning.valley.price_iteration import Rule
+from v2g_nodes.planning.valley.price_iteration import Rule, scale_of
 from v2g_nodes.planning.valley.workers import DaskWorkers, ThreadWorkers
 
 SCHEDULES = (".parquet", ".csv")
@@ -190,8 +190,6 @@ def _figures(
 
 def _bounds(plan: ValleyPlan, rule: Rule, coupled: Coupling) -> dict[str, int | None]:
     """K(eps): steps after which the price is nearer to the optimum than the tolerance, 1-norm, relative."""
-    from v2g_nodes.planning.valley.price_iteration import scale_of
-
     prices = plan.course.prices
     first, distance = prices[1] - prices[0], rule.tolerance * scale_of(prices[0])
     in_1, in_2 = float(abs(first).sum()), float((first**2).sum() ** 0.5)

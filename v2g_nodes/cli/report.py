@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from v2g_nodes import __version__
-from v2g_nodes.cli.page import CSS
+from v2g_nodes.cli.page import html_page
 from v2g_nodes.cli.report_figures import PANELS, Series, figure_station, module_colors, module_ids, panel_svg
 from v2g_nodes.cli.run_station import RunResult
 from v2g_nodes.sim.time_axis import format_clock
@@ -99,18 +99,13 @@ def render_page(result: RunResult, made: datetime) -> str:
     name, figures, series = html.escape(result.station.name), result.figures, result.series
     plots = "".join(f'<div class="plot">{panel_svg(panel, series)}</div>' for panel in PANELS) if series else ""
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in result.notes)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name}: report</title><style>{CSS}</style></head><body><main>
-<header><h1>Station: {name}</h1>{_badge(result)}</header>
+    return html_page(f"{name}: report", f"""<header><h1>Station: {name}</h1>{_badge(result)}</header>
 <p class="sub">{html.escape(_about(figures, series))}</p>
 <div class="cards">{"".join(_card(figures, *card) for card in CARDS)}</div>
 <h2>Course of the run</h2>{_legend(series)}<div class="plots">{plots or "<p>No series was recorded.</p>"}</div>
 <h2>Figures</h2><div class="table"><table>{"".join(_row(key, figures.get(key)) for key in MEANING)}</table></div>
 <h2>Input</h2><ul>{notes}</ul>
-<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}</p>
-</main></body></html>
-"""
+<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}</p>""")
 
 
 def _badge(result: RunResult) -> str:

@@ -17,7 +17,7 @@ from v2g_nodes.planning.valley.stays import Stay, Vehicles, fleet_of
 from v2g_nodes.sim.csv_table import read_table
 from v2g_nodes.sim.series import Series, read_series
 from v2g_nodes.sim.sessions import read_sessions, sessions_of_day
-from v2g_nodes.sim.time_axis import DAY_S, format_clock, parse_clock, read_time_axis
+from v2g_nodes.sim.time_axis import DAY_S, parse_clock, read_time_axis
 
 BLOCK = 65_536  # vehicles; smaller ones cost more calls, larger ones leave the processor's cache
 FLEETS = ("random", "source")
@@ -168,7 +168,7 @@ def _base_kw(options: ValleyOptions, slots: int, start_s: float, count: int) -> 
     else:
         series = _profile(options.load, options.load_column)
         scaled = MEAN_KW_PER_VEHICLE * count if options.load_kw is None else options.load_kw
-    base = _means(series, slots, start_s)
+    base = series.slot_means(start_s, DAY_S / slots, slots)
     if scaled is not None:
         if not base.mean() > 0.0:
             raise InputError(f"{options.load}: its mean is {base.mean():g}, allowed above 0 for --load-kw")
@@ -188,16 +188,5 @@ def _price(options: ValleyOptions, slots: int, start_s: float) -> tuple[FloatArr
     if options.prices is None:
         check_range("--price", options.price, -1e3, 1e3, "EUR/kWh")
         return np.full(slots, options.price), f"price of the first kilowatt: {options.price:g} EUR/kWh throughout"
-    return (_means(read_series(options.prices, "price", day=options.price_day), slots, start_s),
-            f"price of the first kilowatt: {options.prices}")  # fmt: skip
-
-
-def _means(series: Series, slots: int, start_s: float) -> FloatArray:
-    """Mean of each slot of the day that begins at `start_s`."""
-    edges = start_s + DAY_S / slots * np.arange(slots + 1)
-    values = np.array([series.mean(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
-    missing = np.flatnonzero(~np.isfinite(values))
-    if missing.size:
-        when = format_clock(edges[missing[0]] % DAY_S)
-        raise InputError(f"{series.source}: no {series.quantity} at {when}, allowed is a file that covers a whole day")
-    return values
+    series = read_series(options.prices, "price", day=options.price_day)
+    return series.slot_means(start_s, DAY_S / slots, slots), f"price of the first kilowatt: {options.prices}"

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v2g_nodes import __version__
-from v2g_nodes.cli.page import CSS, svg
+from v2g_nodes.cli.page import html_page, svg
 from v2g_nodes.cli.report_figures import STYLE
 from v2g_nodes.cli.valley_inputs import Inputs
 from v2g_nodes.planning.valley.plan import ValleyPlan
@@ -74,14 +74,11 @@ def _page(panels: Mapping[str, Draw], figures: Mapping[str, Any]) -> str:
                    for key, value in figures.items() if key not in ("notes", "reasons"))  # fmt: skip
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in figures["notes"])
     short = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in figures["reasons"].items())
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Overnight charging</title><style>{CSS}</style></head><body><main>
-<header><h1>Overnight charging</h1></header><p class="sub">{figures["vehicles"]} vehicles, {figures["slots"]} slots</p>
+    return html_page("Overnight charging", f"""<header><h1>Overnight charging</h1></header>
+<p class="sub">{figures["vehicles"]} vehicles, {figures["slots"]} slots</p>
 <div class="plots">{plots}</div><h2>Figures</h2><div class="table"><table>{rows}</table></div>
 <h2>Input</h2><ul>{notes}</ul>{"<h2>Vehicles that lack energy</h2><ul>" + short + "</ul>" if short else ""}
-<p class="sub">v2g_nodes {__version__}</p></main></body></html>
-"""
+<p class="sub">v2g_nodes {__version__}</p>""")
 
 
 def _svg(title: str, draw: Draw) -> str:

@@ -115,6 +115,28 @@ class Series:
         total_1, time_1 = self._integral(end_s)
         return (total_1 - total_0) / (time_1 - time_0) if time_1 - time_0 > 1e-9 else math.nan
 
+    def slot_means(self, start_s: float, slot_s: float, slots: int) -> FloatArray:
+        """Mean of each slot of a plan, shape (slots,).
+
+        Args:
+            start_s: local time of day of the first slot [s].
+            slot_s: width of a slot [s].
+            slots: how many.
+
+        Raises:
+            InputError: a slot without any value; names file, slot and time.
+        """
+        edges = start_s + slot_s * np.arange(slots + 1)
+        values = np.array([self.mean(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        missing = np.flatnonzero(~np.isfinite(values))
+        if missing.size:
+            first = format_clock(edges[missing[0]])
+            raise InputError(
+                f"{self.source}: no {self.quantity} in slot {missing[0]} from {first}, allowed is a file that covers "
+                f"{slots} slots of {slot_s / 3600.0:g} h from {format_clock(start_s)}"
+            )
+        return values
+
     def gaps(self) -> tuple[tuple[float, float], ...]:
         """Stretches inside the series without a value, as (start, end) [s]."""
         following = np.append(self.times_s[1:], self.end_s)

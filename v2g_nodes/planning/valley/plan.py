@@ -70,17 +70,6 @@ def plan_valley(
         each: told after each step its number and its relative change of the price.
     """
     course = iterate(cost, workers.demand, rule, each)
-    return sum_up(cost, workers, course)
-
-
-def sum_up(cost: GridCost, workers: Workers, course: Course) -> ValleyPlan:
-    """What follows from a price.
-
-    Args:
-        cost: of the grid.
-        workers: with the fleet.
-        course: of the price.
-    """
     zero = Tally(np.zeros(cost.slots))
     planned, arrival, cheapest = zero, zero, zero
     for one, two, three in workers.each(_tallies, course.price, course.prices[0]):
