@@ -456,6 +456,39 @@ def test_sessions_say_who_is_plugged_in(tmp_path: Path) -> None:
     assert second.step(0.0, 1800.0).vehicle.session_id == "line 3"
 
 
+def test_the_planner_knows_modules_and_sessions_to_come(tmp_path: Path) -> None:
+    path = csv(tmp_path, "s.csv", "arrival,departure,energy_kwh\n16:00,18:00,4\n17:30,19:00,5\n")
+    station = with_inputs(tmp_path, sessions_csv=path, start="17:00")
+    [planner] = nodes(station, "market_planner")
+    p = planner.parameters
+    assert (p["session_modules"], p["session_ids"]) == ([1, 2], ["line 2", "line 3"])
+    assert p["session_energy_kwh"] == [4.0, 5.0]
+    assert (p["session_arrival_s"], p["session_departure_s"]) == ([57600.0, 63000.0], [64800.0, 68400.0])
+    assert p["price_slope"] == pytest.approx(2.9e-3 / 2)
+    for k, module in enumerate(station.modules):
+        kind, parameters = module_type(station, module), cost_parameters(station, module)
+        cost = LocalCost(parameters, 0.5, module.ambient_c)
+        power_kw, a, b = kind.p_max_kw, p["quadratics"][k], p["linears"][k]  # type: ignore[index]
+        assert p["powers_kw"][k] == pytest.approx(power_kw - 0.05 * power_kw / 0.2)  # type: ignore[index]
+        for u in (power_kw, 0.5 * power_kw):
+            assert a * u * u + b * u == pytest.approx(float(cost.cost(np.array(u))), rel=1e-9)
+
+
+def with_load(path: str) -> Station:
+    station = default_station(2)
+    return replace(station, signal=station.signal.model_copy(update={"site_load_csv": path}))
+
+
+def test_a_recorded_site_load_takes_the_place_of_the_constant(tmp_path: Path) -> None:
+    path = csv(tmp_path, "l.csv", "hour_local,site_load_kw\n" + "".join(f"{h},{h}\n" for h in range(24)))
+    station = with_load(path)
+    for kind in ("market_planner", "grid_signal", "plant"):
+        assert nodes(station, kind)[0].parameters["site_load_csv"] == path
+    assert f"site_load: recording {path}" in validate_inputs(station).notes
+    with pytest.raises(InputError, match=r"b.csv:2: site_load_kw is 'nan'"):
+        validate_inputs(with_load(csv(tmp_path, "b.csv", "hour_local,site_load_kw\n0,nan\n")))
+
+
 def test_the_acceptance_inputs(shared_data: Path) -> None:
     overrides = Overrides(
         modules=8, frequency_csv=str(shared_data / "freq_CE_1s_2024-09-03.csv"),

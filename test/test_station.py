@@ -159,6 +159,12 @@ def test_every_key_has_text_and_every_number_bounds_and_a_unit(name: str, info: 
         (SMALL + "plan: {base_fraction: 0.5}\n",
          ":6: key plan.base_fraction: 0.5 with capacity_fraction 0.6, allowed is a sum up to 1"),
         (SMALL + "plan: {rule: csv}\n", ":6: key plan.csv: null, allowed is a file name with rule csv"),
+        (SMALL + "plan: {slot_s: 1000}\n", ":6: key plan.slot_s: 1000, allowed is a whole part of a day such as 300, "),
+        (SMALL + "planner: vally\n", ":6: key planner: 'vally', allowed price_threshold, csv, none, valley, "),
+        (SMALL + "planner: valley\nplan: {rule: csv}\n",
+         ":6: key planner: 'valley' beside plan.rule 'csv', allowed is one of the two"),
+        ("version: 1\nplanner: valley\nmodules: [{id: 1, host: a}, {id: 2, host: b}]\n",
+         ":1: key plan.rule: 'valley' with modules on several hosts, allowed is another rule"),
         (SMALL + "seed: 1\nseed: 2\n", ":7: key seed: appears again (first on line 6), allowed is once"),
         (SMALL + "modules: []\n", ":6: key modules: appears again (first on line 2), allowed is once"),
         (SMALL + "nominal_hz: 55\n", ":6: key nominal_hz: 55, allowed 50, 60"),
@@ -201,6 +207,13 @@ def test_scalars_mean_what_they_look_like(tmp_path: Path) -> None:
     station = load_text(tmp_path, SMALL + "name: on\nsignal: {start: 17:30, day: 2024-04-09, period_s: 5e-1}\n")
     assert (station.name, station.signal.start, station.signal.day) == ("on", "17:30", "2024-04-09")
     assert station.signal.period_s == 0.5
+
+
+@pytest.mark.parametrize("text", ["planner: valley", "plan: {rule: valley}", "planner: valley\nplan: {rule: valley}"])
+def test_the_planner_has_a_short_key(tmp_path: Path, text: str) -> None:
+    station = load_text(tmp_path, f"{SMALL}{text}\n")
+    assert (station.planner, station.plan.rule) == (None, "valley")
+    assert load_text(tmp_path, SMALL).plan.rule == "price_threshold"
 
 
 def test_an_integer_is_a_float_where_one_is_wanted(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def process_plan(station: Station, overrides: Overrides | None = None, inputs: I
         parameters = {**module_parameters(station, module, options, checked), **run}
         return NodeSpec(STAND_IN, STAND_IN, module_namespace(module.id), parameters)
 
-    before, after = _station_processes(station, modules, run, options)
+    before, after = _station_processes(station, modules, run, options, checked)
     groups = _groups(station, modules, len(before) + len(after))
     processes = []
     for group in groups if station.can.stand_ins else ():
@@ -189,7 +189,7 @@ def _modules_here(station: Station, host: str | None) -> list[Module]:
 
 
 def _station_processes(
-    station: Station, modules: Sequence[Module], run: Parameters, options: Overrides
+    station: Station, modules: Sequence[Module], run: Parameters, options: Overrides, inputs: Inputs
 ) -> tuple[list[ProcessSpec], list[ProcessSpec]]:
     """Station nodes that start before the modules, and after them (the signal sets everything going: last).
 
@@ -198,6 +198,7 @@ def _station_processes(
         modules: that run here.
         run: parameters of every node.
         options: of the run.
+        inputs: of the run.
     """
     place = _place(station, options.host)
 
@@ -213,7 +214,7 @@ def _station_processes(
     before.append(alone("station_monitor", monitor, OBSERVER_NICE))
     if is_on_bus(station):
         before.append(alone(BRIDGE, can_bridge_parameters(station, modules, options)))
-    after = [alone("market_planner", market_planner_parameters(station), OBSERVER_NICE),
+    after = [alone("market_planner", market_planner_parameters(station, inputs), OBSERVER_NICE),
              alone("grid_signal", grid_signal_parameters(station, place.number))]
     return before, after if place.leads else []
 

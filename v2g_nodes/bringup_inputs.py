@@ -205,12 +205,14 @@ def _recordings(station: Station) -> tuple[list[Series], list[str]]:
     """All recordings given, and what stands in for those that are not."""
     signal, series, notes = station.signal, list[Series](), list[str]()
     wanted = (("frequency", signal.frequency_csv, ("voltage",)), ("price", signal.prices_csv, ()),
-              ("signal", signal.signal_csv, ()))
+              ("signal", signal.signal_csv, ()), ("site_load", signal.site_load_csv, ()))
     for quantity, path, optional in wanted:
         if path is not None:
             read = read_columns(path, (quantity,), optional, day=signal.day, utc_offset_h=signal.utc_offset_h)
             series += read.values()
             notes.append(f"{quantity}: recording {path}")
+        elif quantity == "site_load":
+            continue  # it has a key for a constant
         elif quantity == "frequency" and signal.source == "topic":
             notes.append("frequency: ROS topic /grid/measurement")
         elif quantity == "frequency" or signal.missing == "synthetic":

@@ -15,6 +15,7 @@ from v2g_nodes.core import graph
 from v2g_nodes.core.errors import GraphError, InputError
 from v2g_nodes.core.grid_code.settings import grid_code
 from v2g_nodes.core.grid_code.volt_var import STATION, volt_var_curve
+from v2g_nodes.core.plan import DAY_S
 from v2g_nodes.core.release import HOLD_OVER_SILENCE
 from v2g_nodes.core.types import MODULES_MAX
 from v2g_nodes.station_file import YamlFile, key_text
@@ -40,6 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 Fail = Callable[[Sequence[int | str], str], None]
 
+PLANS_VEHICLES = ("valley", "allocation")  # rules that look at the vehicles of the station
 AUDIT_WORDS = ("auto", "none")  # of audit_file; anything else is a file
 
 WEAR_GAMMA = (0.003, 0.06)  # EUR/h/kW^1.5, log-uniform: unlike enough that an equal split is far from the optimum
@@ -60,13 +62,23 @@ def load_station(path: str | Path) -> Station:
         InputError: one line with file, line, key, what was found and what is allowed.
     """
     file = YamlFile(path)
-    station = file.model(Station)
+    station = _with_rule(file.model(Station), file.fail)
     check_station(station, file.fail)
     base = Path(path).resolve().parent
     changes: dict[str, object] = {key: _absolute(getattr(station, key), base) for key in ("signal", "plan", "can")}
     if station.audit_file not in AUDIT_WORDS:
         changes["audit_file"] = str(base / station.audit_file)
     return replace(station, **changes)
+
+
+def _with_rule(station: Station, refuse: Fail) -> Station:
+    """The key `planner` put where it belongs."""
+    planner, plan = station.planner, station.plan
+    if planner is None:
+        return station
+    if "rule" in plan.model_fields_set and plan.rule != planner:
+        refuse(("planner",), f"{planner!r} beside plan.rule {plan.rule!r}, allowed is one of the two")
+    return station.model_copy(update={"planner": None, "plan": plan.model_copy(update={"rule": planner})})
 
 
 def _absolute(section: BaseModel, base: Path) -> BaseModel:
@@ -104,16 +116,25 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     _check_times(station, refuse)
     _check_droop(station, refuse)
     _check_inverter(station, refuse)
-    plan = station.plan
-    if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
-        refuse(("plan", "base_fraction"), f"{plan.base_fraction:g} with capacity_fraction {plan.capacity_fraction:g}, "
-               "allowed is a sum up to 1")
-    if station.plan.rule == "csv" and station.plan.csv is None:
-        refuse(("plan", "csv"), "null, allowed is a file name with rule csv")
+    _check_plan(station, refuse)
 
 
 def _fail(key: Sequence[int | str], what: str) -> None:
     raise InputError(f"{key_text(key)}{what}")
+
+
+def _check_plan(station: Station, refuse: Fail) -> None:
+    plan = station.plan
+    if plan.base_fraction + plan.capacity_fraction > 1.0 + 1e-9:
+        refuse(("plan", "base_fraction"), f"{plan.base_fraction:g} with capacity_fraction {plan.capacity_fraction:g}, "
+               "allowed is a sum up to 1")
+    if plan.rule == "csv" and plan.csv is None:
+        refuse(("plan", "csv"), "null, allowed is a file name with rule csv")
+    if DAY_S % plan.slot_s:
+        refuse(("plan", "slot_s"), f"{plan.slot_s:g}, allowed is a whole part of a day such as 300, 900 or 3600 s")
+    if plan.rule in PLANS_VEHICLES and station_hosts(station):
+        refuse(("plan", "rule"), f"{plan.rule!r} with modules on several hosts, allowed is another rule: each host "
+               "would plan for the vehicles it hears alone")
 
 
 def _check_modules(station: Station, refuse: Fail) -> None:

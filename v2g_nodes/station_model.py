@@ -19,6 +19,7 @@ IslandRule = Literal["majority", "nameplate_share"]
 DroopLaw = Literal["plain", "ieee1547", "en50549"]
 InverterLaw = Literal["station", "ieee1547", "en50549"]
 Response = Literal["recorded", "swing"]
+PlanRule = Literal["price_threshold", "csv", "none", "valley", "allocation"]
 
 CLOCK = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
 DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -73,10 +74,19 @@ class TimeoutSection(Section):
 class PlanSection(Section):
     """What the station offers to the market."""
 
-    rule: Literal["price_threshold", "csv", "none"] = _key("price_threshold", "how the plan is made")
+    rule: PlanRule = _key(
+        "price_threshold", "how the plan is made; valley, allocation = by the planners for fleets, for the vehicles of "
+        "the station, again and again")
     capacity_fraction: float = _key(0.6, "share of the rating offered for regulation", "", 0.0, 1.0)
     base_fraction: float = _key(0.1, "share of the rating, out in dear slots, in in cheap ones", "", 0.0, 1.0)
     csv: str | None = _key(None, "plan file for rule csv, relative to the station file")
+    slot_s: float = _key(900.0, "valley, allocation: slot of the plan, and how often it is made anew", "s",
+                         300.0, 3600.0)
+    price_slope: float | None = _key(
+        None, "valley: rise of the price with the power drawn; null = the source's for a fleet of so many modules",
+        "EUR/kWh per kW", 0.0, 1.0)
+    commitment: float = _key(0.05, "allocation: 1 = as each vehicle's owner would alone", "", 1e-3, 1.0)
+    smoothing: float = _key(1.0, "allocation: 1 = smooth from slot to slot, 0 = flat over the day", "", 0.0, 1.0)
     import_limit_kw: float | None = _key(None, "power drawn from the grid that peak shaving keeps to", "kW", 0.0, 1e5)
 
 
@@ -95,6 +105,9 @@ class SignalSection(Section):
     frequency_csv: str | None = _key(None, "recording of frequency (and voltage), relative to the station file")
     prices_csv: str | None = _key(None, "recording of prices, relative to the station file")
     signal_csv: str | None = _key(None, "recording of the regulation signal, relative to the station file")
+    site_load_csv: str | None = _key(
+        None, "recording of the load behind the same connection, instead of grid.site_load_kw, relative to the station "
+        "file")
     sessions_csv: str | None = _key(None, "charging sessions, relative to the station file")
     day: str | None = _key(
         None, "day to take from recordings of many days; null = the first full one", "YYYY-MM-DD", pattern=DAY)
@@ -228,6 +241,7 @@ class Station(Section):
     edges: tuple[tuple[int, int], ...] | None = _key(None, "who hears whom, pair by pair, instead of a topology",
                                                      allowed="a list of pairs of ids such as [1, 2], or null")
     algorithm: Algorithm = _key("supply_curve", "how the modules agree")
+    planner: PlanRule | None = _key(None, "short for rule of plan")
     island_rule: IslandRule = _key("majority", "who owns the target when the station falls apart")
     seed: int = _key(0, "names the synthetic day", "", 0, 2**31 - 1)
     audit_file: str = _key(

@@ -68,6 +68,16 @@ def test_price_and_signal_come_from_their_files(bench: Bench, frequency_csv: str
     assert heard[0].site_load_kw == 12.5
 
 
+def test_a_recorded_load_stands_for_the_constant_where_it_has_a_value(bench: Bench, tmp_path: Path) -> None:
+    load = recording(tmp_path, "load.csv", "site_load_kw", {3600.0 * h: 2.0 * h for h in range(10, 24)})
+    for start_s, load_kw in ((START_S, 34.0), (5 * 3600.0, 12.5)):
+        node, heard = start(bench, source="synthetic", site_load_csv=load, site_load_kw=12.5,
+                            start_time_of_day_s=start_s)  # fmt: skip
+        bench.until(lambda heard=heard: heard)  # type: ignore[misc]
+        assert heard[0].site_load_kw == load_kw
+        bench.drop(node)
+
+
 def test_the_signals_of_one_epoch_ask_for_one_target(bench: Bench, frequency_csv: str, tmp_path: Path) -> None:
     steps = {START_S + 0.5 * k: round(-0.9 + 0.01 * k, 2) for k in range(180)}  # four values in an epoch of 2 s
     signal = recording(tmp_path, "signal.csv", "signal_pu", steps)

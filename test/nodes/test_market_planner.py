@@ -14,6 +14,9 @@ from v2g_nodes.nodes.market_planner_node import MarketPlannerNode, MarketPlanner
 from .conftest import SUCCESS, Bench
 
 DAY_S = 86_400.0
+MODULES = {"module_ids": [1, 2], "powers_kw": [3.0, 3.0], "efficiencies": [0.8, 1.0], "socs_min": [0.1, 0.1],
+           "socs_max": [0.9, 0.9], "quadratics": [0.002, 0.002], "linears": [0.02, 0.02]}  # fmt: skip
+FLEET = {**MODULES, "rating_kw": 6.6, "start_time_of_day_s": 7.6 * 3600.0, "missing": "none"}
 
 
 def write(folder: Path, name: str, header: str, rows: list[tuple[float, ...]]) -> str:
@@ -103,7 +106,12 @@ def test_a_plan_file_offers_nothing_where_it_says_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"rule": "magic"}, "rule is 'magic', allowed price_threshold, csv, none"),
+        ({"rule": "magic"}, "rule is 'magic', allowed price_threshold, csv, none, valley, allocation"),
+        ({"slot_s": 700.0}, "slot_s is 700, allowed a whole part of a day"),
+        ({"module_ids": [1, 2], "powers_kw": [3.0]}, "powers_kw has 1 values, allowed as many as module_ids, 2"),
+        ({"session_ids": ["a"]}, "session_modules has 0 values, allowed as many as session_ids, 1"),
+        ({**MODULES, "session_ids": ["a"], "session_modules": [7], "session_arrival_s": [1.0],
+          "session_departure_s": [2.0], "session_energy_kwh": [1.0]}, "session_modules holds 7"),
         ({"rule": "csv"}, "plan_csv is empty"),
         ({"rule": "csv", "plan_csv": "nowhere.csv"}, "nowhere.csv"),
         ({"capacity_fraction": 0.9, "base_fraction": 0.3}, "allowed up to 1"),

@@ -50,8 +50,14 @@ class Site:
         self.bench.until(fed, what)
 
 
-def test_the_meter_adds_up_modules_and_site_load(bench: Bench) -> None:
-    site = Site(bench, site_load_kw=1.0, missing="synthetic", speed=60.0, use_sim_time=True)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_meter_adds_up_modules_and_site_load(bench: Bench, tmp_path: Path, recorded: bool) -> None:
+    load = {"site_load_kw": 1.0}
+    if recorded:
+        file = tmp_path / "load.csv"
+        file.write_text("hour_local,site_load_kw\n" + "".join(f"{h},1\n" for h in range(24)), encoding="utf-8")
+        load = {"site_load_kw": 9.0, "site_load_csv": str(file)}
+    site = Site(bench, **load, missing="synthetic", speed=60.0, use_sim_time=True)
     site.power_kw = {1: 2.0, 2: 1.5}
     site.until(lambda: site.meter and site.meter[-1].station_kw == pytest.approx(3.5))
     first = site.meter[-1]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from v2g_nodes.cli.bag_reader import BagReader
+
 LONG_S = 120.0  # a test that waits this long has failed
 DATA = ("freq_CE_1s_2024-09-03.csv", "price_DE-LU_2024-04-09.csv", "pjm_regd_2s_day.csv")
 
@@ -98,6 +100,37 @@ def wait_until_gone(pids: list[int]) -> None:
     while alive(pids):
         assert time.monotonic() < until, f"still there: {alive(pids)}"
         time.sleep(0.05)
+
+
+PLANNED = """version: 1
+planner: {planner}
+topology: line
+signal: {{missing: none, sessions_csv: s.csv, start: 08:00}}
+modules: [{{id: 1}}, {{id: 2}}]
+"""
+
+
+@pytest.mark.parametrize("planner", ["valley", "allocation"])
+def test_modules_follow_the_plan_made_for_their_vehicles(
+    start: Callable[..., Up], tmp_path: Path, planner: str
+) -> None:
+    """Without a plan they would charge in the last hours: each is due 2 kWh in two hours."""
+    (tmp_path / "s.csv").write_text("arrival,departure,energy_kwh\n08:15,10:15,2\n08:20,10:20,2\n", encoding="utf-8")
+    (tmp_path / "station.yaml").write_text(PLANNED.format(planner=planner), encoding="utf-8")
+    bag = tmp_path / "bag"
+    up = start("--station", str(tmp_path / "station.yaml"), "--speed", "600", "--duration", str(2.5 * 3600),
+               "--record", str(bag))  # fmt: skip
+    figures = up.result()
+    assert figures["verdict"] == "ok", up.log
+    with BagReader(str(bag), "v2g_nodes/msg/MarketPlan") as plans:
+        sent = {sample.message.plan_version: sample.message for sample in plans.samples()}
+    assert len(sent) >= 8, "a plan for every slot"
+    assert {plan.rule for plan in sent.values()} == {planner}
+    with BagReader(str(bag), "v2g_nodes/msg/Meter") as readings:
+        imported_kwh = [sample.message.imported_kwh for sample in readings.samples()]
+    assert 4.0 <= imported_kwh[-1] < 5.0, "what is due, and losses"
+    half = imported_kwh[len(imported_kwh) // 2]
+    assert 0.25 < half / imported_kwh[-1] < 0.85, "prices are even, so the energy is spread"
 
 
 def test_four_modules_share_recorded_grid_data(start: Callable[..., Up], shared_data: Path) -> None:

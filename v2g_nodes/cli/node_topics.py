@@ -50,6 +50,7 @@ IN_OF_MODULES: dict[str, tuple[Stream, ...]] = {
     "can_bridge": (streams.CURVE, streams.NEIGHBOR_STATE),
     "station_monitor": (streams.APPLIED, streams.STATUS, streams.DECISION_RECORD, streams.NEIGHBOR_STATE),
     "plant": (streams.APPLIED,),
+    "market_planner": (streams.STATUS,),
 }
 NEIGHBOURS = (streams.CURVE, streams.NEIGHBOR_STATE)  # of an optimizer's
 

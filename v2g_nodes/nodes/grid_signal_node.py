@@ -108,7 +108,7 @@ class GridSignalNode(ManagedNode[GridSignalParameters]):
         signal_sequence = convert.signal_sequence(ros_s, self.p.epoch_period_s)
         if signal_sequence != self._signal_sequence:  # one epoch has one target, whichever of its signals is heard
             self._signal_sequence = signal_sequence
-            self._site_load_kw = self.p.site_load_kw
+            self._site_load_kw = self._recordings.site_load_kw(time_of_day_s, self.p.site_load_kw)
             self._signal_pu = self._recordings.signal_pu(time_of_day_s)
         self._sequence = (self._sequence + 1) % 2**32
         self._sent, self._sent_s = GridSignal(

@@ -5,37 +5,26 @@ from __future__ import annotations
 import math
 import statistics
 import time
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.errors import InputError, V2gError
 from v2g_nodes.core.plan import DAY_S, PLAN_VERSION_MAX, Plan, price_threshold_plan
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
-from v2g_nodes.nodes.diagnostics import Diagnostics, node_name
-from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.diagnostics import Diagnostics, Status, node_name
+from v2g_nodes.nodes.fleet_planner import FleetPlanner
+from v2g_nodes.nodes.market_planner_parameters import FLEET_RULES, MarketPlannerParameters, check_parameters
 from v2g_nodes.nodes.source_diagnostics import plan_status
-from v2g_nodes.nodes.sources import RecordingParameters, Recordings
+from v2g_nodes.nodes.sources import Recordings, RunClock
 from v2g_nodes.sim.series import read_columns
 
 REPEAT_S = 10.0  # s
+LOOK_S = 1.0  # s, wall time; versions count seconds, see _next_version
 SLOT_S = 3600.0  # s, prices are hourly
 FILE_SLOTS_S = (300.0, 600.0, 900.0, 1800.0, 3600.0)  # s, a plan file is averaged over the longest not above its step
-RULES = ("price_threshold", "csv", "none")
-
-
-@dataclass(frozen=True)
-class MarketPlannerParameters(RecordingParameters):
-    """Parameters of the market planner node."""
-
-    rule: str = parameter("price_threshold", "how the plan is made: price_threshold | csv | none", settable=True)
-    plan_csv: str = parameter("", "plan file for rule csv: time, base_kw, capacity_kw", settable=True)
-    capacity_fraction: float = parameter(
-        0.6, "share of the rating offered for regulation", "", 0.0, 1.0, settable=True)
-    base_fraction: float = parameter(
-        0.1, "share of the rating, out in dear slots, in in cheap ones", "", 0.0, 1.0, settable=True)
-    rating_kw: float = parameter(3.3, "rating of the station", "kW", 0.1, 1e5)
 
 
 class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
@@ -49,11 +38,13 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
         Raises:
             InputError: unknown rule, or a file that can't be used.
         """
+        check_parameters(self.p)
         self._plan = make_plan(self.p)
+        self._fleet = FleetPlanner(self.p, self._warn)
+        self._planned_for: object = None  # slot and vehicles
+        self._run: RunClock | None = None
         self._sent_s = math.nan  # steady time
-        self._diagnostics = Diagnostics(
-            self, lambda: [plan_status(node_name(self), self.p, self._plan, time.monotonic() - self._sent_s)]
-        )
+        self._diagnostics = Diagnostics(self, lambda: [self._status()])
         self._plan_out = self.publisher(streams.MARKET_PLAN)
 
     def apply(self, changes: Mapping[str, Any]) -> str:
@@ -64,17 +55,64 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
                   if info.node_name == self.get_name() and info.node_namespace != self.get_namespace()]  # fmt: skip
         if others:
             return f"a planner in {others[0]} sends its plan too, allowed is a change of the station file on every host"
-        version = self._plan.version % PLAN_VERSION_MAX + 1
-        self._plan = replace(make_plan(replace(self.p, **changes)), version=version)
+        p = replace(self.p, **changes)
+        check_parameters(p)
+        if p.rule in FLEET_RULES:
+            return self._plan_fleet(p) if self.active else ""
+        self._plan = replace(make_plan(p), version=self._next_version())
         if self.active:
             self._send()
         return ""
 
     def activate(self) -> None:
-        """Send it, and again every ten seconds."""
+        """Send it, and again every ten seconds; plan anew as slots pass and vehicles come and leave."""
+        self._run = RunClock(self.p, time.time(), time.monotonic())
+        for module in self.p.module_ids:
+            self.listen(streams.STATUS, self._fleet.hear, f"/ek3_{module:02d}")
         self.every(REPEAT_S, self._send)
-        self._send()
+        self.every(LOOK_S, self._look)
+        if self.p.rule in FLEET_RULES:
+            self._plan_fleet(self.p)
+        else:
+            self._send()
         self._diagnostics.start()
+
+    def _look(self) -> None:
+        if self.p.rule in FLEET_RULES and self._planned_for != self._plan_key(self.p):
+            self._plan_fleet(self.p)
+
+    def _plan_key(self, p: MarketPlannerParameters) -> object:
+        return math.floor(self._day_s() / p.slot_s), self._fleet.plugged()
+
+    def _day_s(self) -> float:
+        """Local time of day, counted on after midnight [s]."""
+        return self.p.start_time_of_day_s + self._elapsed_s()
+
+    def _elapsed_s(self) -> float:
+        return 0.0 if self._run is None else self._run.elapsed_s(time.monotonic())
+
+    def _plan_fleet(self, p: MarketPlannerParameters) -> str:
+        """Plan for the vehicles as they are now; where that fails, the plan in hand stays, and it returns why."""
+        self._planned_for = self._plan_key(p)
+        try:
+            self._plan = self._fleet.plan(p, self._day_s(), self._next_version())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one plan, the station goes on by the last
+            text = str(error) if isinstance(error, V2gError) else traceback.format_exc()
+            self.get_logger().error(f"no new plan, version {self._plan.version} stays in force: {text}")
+            return f"no new plan: {error}"
+        self._send()
+        return ""
+
+    def _next_version(self) -> int:
+        """Above the last one, and above those of a planner that was here before: it counts the seconds of the run."""
+        return max(self._plan.version, int(self._elapsed_s() / self.p.speed)) % PLAN_VERSION_MAX + 1
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+    def _status(self) -> Status:
+        stays = self._fleet.stays if self._plan.rule in FLEET_RULES else None
+        return plan_status(node_name(self), self.p, self._plan, time.monotonic() - self._sent_s, stays)
 
     def _send(self) -> None:
         self._plan_out.publish(convert.plan_message(self._plan))
@@ -90,10 +128,8 @@ def make_plan(p: MarketPlannerParameters) -> Plan:
     slots = int(DAY_S / SLOT_S)
     if p.rule == "csv":
         return _plan_from_file(p.plan_csv)
-    if p.rule == "none":
-        return Plan(1, "none", 0.0, SLOT_S, (0.0,) * slots, (p.capacity_fraction * p.rating_kw,) * slots)
-    if p.rule != "price_threshold":
-        raise InputError(f"rule is {p.rule!r}, allowed {', '.join(RULES)}")
+    if p.rule == "none" or p.rule in FLEET_RULES:  # these rest until the vehicles are known
+        return Plan(1, p.rule, 0.0, SLOT_S, (0.0,) * slots, (p.capacity_fraction * p.rating_kw,) * slots)
     recordings = Recordings(p)
     prices = [recordings.price_eur_per_kwh((k + 0.5) * SLOT_S) for k in range(slots)]
     known = [price for price in prices if not math.isnan(price)]

@@ -131,7 +131,7 @@ class PlantNode(ManagedNode[PlantParameters]):
             self._station_kw(), self._voltage_v(time_of_day_s), self._frequency_hz, dt_s)
         power_kw = self._passed.power_kw
         price = self._recordings.price_eur_per_kwh(time_of_day_s)
-        self._meter.update(power_kw, self.p.site_load_kw, price, dt_s)
+        self._meter.update(power_kw, self._site_load_kw(time_of_day_s), price, dt_s)
         if self.p.response == "swing":
             self._grid.update(power_kw, dt_s)
 
@@ -153,9 +153,12 @@ class PlantNode(ManagedNode[PlantParameters]):
                 frequency_hz=undisturbed_hz + self._grid.deviation_hz,
                 voltage_v=self._voltage_v(time_of_day_s),
                 price_eur_per_kwh=math.nan,
-                site_load_kw=self.p.site_load_kw,
+                site_load_kw=self._site_load_kw(time_of_day_s),
             )
         )
+
+    def _site_load_kw(self, time_of_day_s: float) -> float:
+        return self._recordings.site_load_kw(time_of_day_s, self.p.site_load_kw)
 
     def _voltage_v(self, time_of_day_s: float) -> float:
         recorded = self._recordings.voltage_v(time_of_day_s)

@@ -9,6 +9,7 @@ from v2g_nodes.core.plan import Plan
 from v2g_nodes.msg import GridSignal, Meter
 from v2g_nodes.nodes.diagnostics import Status
 from v2g_nodes.nodes.sources import RecordingParameters
+from v2g_nodes.planning.station.vehicles import Stay
 
 LATE_PERIODS = 3.0  # a message that is older than so many of its periods is late
 
@@ -68,7 +69,9 @@ def signal_status(
     return status
 
 
-def plan_status(who: str, p: RecordingParameters, plan: Plan, sent_s: float) -> Status:
+def plan_status(
+    who: str, p: RecordingParameters, plan: Plan, sent_s: float, stays: Sequence[Stay] | None = None
+) -> Status:
     """Status `plan` of a market planner.
 
     Args:
@@ -76,6 +79,7 @@ def plan_status(who: str, p: RecordingParameters, plan: Plan, sent_s: float) -> 
         p: of the node.
         plan: that is sent.
         sent_s: how long ago [s].
+        stays: of the vehicles it was made for; None where it was not made for vehicles.
     """
     status = Status(who, "plan", f"rule {plan.rule}, version {plan.version}", {
         "rule": plan.rule,
@@ -85,7 +89,11 @@ def plan_status(who: str, p: RecordingParameters, plan: Plan, sent_s: float) -> 
         "largest capacity kW": max(plan.capacity_kw, default=0.0),
         "last sent s ago": sent_s,
     })  # fmt: skip
-    if plan.rule == "price_threshold":
+    if stays is not None:
+        due_kwh = sum(stay.vehicle.due_kwh for stay in stays)
+        status.values |= {"vehicles": len(stays), "energy due kWh": due_kwh,
+                          "of it out of reach kWh": due_kwh - sum(stay.charge_kwh for stay in stays)}  # fmt: skip
+    if plan.rule in ("price_threshold", "valley"):
         for text in stand_ins(p, "prices"):
             status.note(text)
     return status

@@ -24,6 +24,7 @@ class RecordingParameters(RunParameters):
     frequency_csv: str = parameter("", "recording of frequency; empty = none")
     prices_csv: str = parameter("", "recording of prices; empty = none")
     signal_csv: str = parameter("", "recording of the regulation signal; empty = none")
+    site_load_csv: str = parameter("", "recording of the load behind the same connection; empty = site_load_kw")
     day: str = parameter("", "day to take from recordings of many days, YYYY-MM-DD")
     utc_offset_h: float = parameter(0.0, "local time minus UTC", "h", -12.0, 14.0)
     missing: str = parameter("synthetic", "what stands in for a recording that is not given: synthetic | none")
@@ -60,6 +61,9 @@ class Recordings:
             self._signal = read_series(p.signal_csv, "signal", day=day, utc_offset_h=p.utc_offset_h).at
         elif synthetic:
             self._signal = SyntheticSignal(p.seed).at
+        self._site_load: Value = lambda t: math.nan
+        if p.site_load_csv:
+            self._site_load = read_series(p.site_load_csv, "site_load", day=day, utc_offset_h=p.utc_offset_h).at
 
     def frequency_hz(self, time_of_day_s: float) -> float:
         """Grid frequency [Hz]."""
@@ -84,6 +88,11 @@ class Recordings:
     def signal_pu(self, time_of_day_s: float) -> float:
         """Regulation signal, -1..1; 0 without a market."""
         return min(max(self._signal(time_of_day_s), -1.0), 1.0)
+
+    def site_load_kw(self, time_of_day_s: float, constant_kw: float) -> float:
+        """Load behind the same connection [kW]; the constant where it was not recorded."""
+        recorded = self._site_load(time_of_day_s)
+        return constant_kw if math.isnan(recorded) else recorded
 
 
 class RunClock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +9,8 @@ import numpy as np
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.types import FloatArray
+from v2g_nodes.planning.slots import whole_slots
 from v2g_nodes.planning.valley.fleet import Fleet, uniform_fleet
-
-EDGE_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,7 @@ def fleet_of(
         if stay.energy_kwh > battery_kwh:
             raise InputError(f"session {stay.name}: energy_kwh is {stay.energy_kwh:g}, allowed up to {battery_kwh:g}, "
                              "the battery (--battery-kwh)")  # fmt: skip
-        first = max(0, math.ceil((stay.arrival_s - EDGE_S) / (slot_h * 3600.0)))
-        end = min(slots, math.floor((stay.departure_s + EDGE_S) / (slot_h * 3600.0)))
+        first, end = whole_slots(stay.arrival_s, stay.departure_s, slot_h * 3600.0, slots)
         if end > first:
             kept.append(stay)
             windows.append((first, end))
