@@ -21,7 +21,6 @@ from v2g_nodes.planning.valley.ramps import Ramps
 
 NEWTON_STEPS = 40  # then halves: a hundred are enough for any bracket
 STEPS_MAX = 140
-CHARGING_RAMPS = 2
 TOLERANCE_KWH = 1e-11  # of the energy, relative to 1 kWh or to what the vehicle asked for, the larger
 
 
@@ -54,35 +53,85 @@ def solve_levels(fleet: Fleet, ramps: Ramps, slot_h: float, guess: Levels | None
         guess: the answer to other prices. Who stays in the same linear piece needs one step from it.
     """
     low, high = _brackets(fleet, slot_h, float(ramps.price.min()), float(ramps.price.max()))
-    open_, part = np.arange(len(fleet)), fleet
-    shifts = _ramp_shifts(fleet)
+    open_: IntArray = np.arange(len(fleet))
+    part = _equations(fleet, slot_h)
     level = np.clip(_even_level(fleet, ramps, slot_h) if guess is None else guess.level, low, high)
-    rank = _ranks(ramps, level, shifts) if guess is None else guess.rank
+    rank = _ranks(ramps, level, part.shifts) if guess is None else guess.rank
     found, found_rank = level.copy(), rank.copy()
     for count in range(STEPS_MAX):
-        energy, slope = _energy(part, ramps, slot_h, level, rank, shifts)
-        missing_per_level = 0.5 / part.benefit
-        surplus = energy + np.maximum(level, 0.0) * missing_per_level - part.energy_kwh
-        slope += (level > 0.0) * missing_per_level
-        going = np.full(len(part), True)
-        if count or guess is None:  # else the piece is a guess, and so is the energy: only the step tells
-            low, high = np.where(surplus > 0.0, low, level), np.where(surplus > 0.0, level, high)
-            going = np.abs(surplus) > TOLERANCE_KWH * np.maximum(np.abs(part.energy_kwh), 1.0)
+        surplus, slope = part.surplus(ramps, level, rank)
+        # With a guess the first piece is one too, and so is the surplus: only the step tells.
+        going = np.abs(surplus) > part.tolerance_kwh if count or guess is None else np.full(len(level), True)
+        if count or guess is None:
+            above = surplus > 0.0
+            low, high = np.where(above, low, level), np.where(above, level, high)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = level - surplus / slope
         inside = (step >= low) & (step <= high) & (count < NEWTON_STEPS)  # false where there is no slope
-        middle = 0.5 * (low + high)
-        going &= inside | ((middle > low) & (middle < high))
-        step = np.where(going, np.where(inside, step, middle), level)
-        new_rank = _ranks(ramps, step, shifts)
+        if not inside.all():
+            middle = 0.5 * (low + high)
+            going &= inside | ((middle > low) & (middle < high))
+            step = np.where(inside, step, middle)
+        step = np.where(going, step, level)
+        new_rank = _ranks(ramps, step, part.shifts)
         same_piece = (new_rank == rank).all(axis=0) & ((step > 0.0) == (level > 0.0))
         going &= ~(same_piece & inside)  # there the step was exact
         found[open_], found_rank[:, open_] = step, new_rank
-        if not going.any():
+        still = np.flatnonzero(going)
+        if not still.size:
             break
-        open_, part, level, low, high = open_[going], part.take(going), step[going], low[going], high[going]
-        rank, shifts = new_rank[:, going], [(sign, shift[going]) for sign, shift in shifts]
+        open_, part, level, low, high = open_[still], part.take(still), step[still], low[still], high[still]
+        rank = new_rank.take(still, axis=1)
     return Levels(found, found_rank)
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """F(A) + A^+/(2 delta) = Gamma of vehicles whose level is sought, shapes (vehicles,).
+
+    Args:
+        first_slot: as of the fleet.
+        end_slot: as of the fleet.
+        asked_kwh: Gamma, and what it gives when it discharges throughout.
+        per_price: energy per slot and level above a price [kWh per EUR/kWh].
+        missed_per_level: 1/(2 delta).
+        tolerance_kwh: of the energy.
+        shifts: see Shifts.
+    """
+
+    first_slot: IntArray
+    end_slot: IntArray
+    asked_kwh: FloatArray
+    per_price: FloatArray
+    missed_per_level: FloatArray
+    tolerance_kwh: FloatArray
+    shifts: Shifts
+
+    def take(self, which: IntArray) -> _Equations:
+        """Those of some vehicles."""
+        return _Equations(
+            self.first_slot.take(which), self.end_slot.take(which), self.asked_kwh.take(which),
+            self.per_price.take(which), self.missed_per_level.take(which), self.tolerance_kwh.take(which),
+            [(sign, shift.take(which)) for sign, shift in self.shifts],
+        )  # fmt: skip
+
+    def surplus(self, ramps: Ramps, level: FloatArray, rank: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Left less right side [kWh] at a level in a given linear piece, and how fast it rises with the level."""
+        power, active = np.zeros(len(level)), np.zeros(len(level))
+        for (sign, shift), row in zip(self.shifts, rank, strict=True):
+            ramp, count = ramps.window_sum(level + shift, row, self.first_slot, self.end_slot)
+            power += sign * ramp
+            active += sign * count
+        missed = (level > 0.0) * self.missed_per_level
+        return power * self.per_price + missed * level - self.asked_kwh, active * self.per_price + missed
+
+
+def _equations(fleet: Fleet, slot_h: float) -> _Equations:
+    given_kwh = fleet.discharge_kw * slot_h * (fleet.end_slot - fleet.first_slot)
+    return _Equations(
+        fleet.first_slot, fleet.end_slot, fleet.energy_kwh + given_kwh, fleet.response_per_price * slot_h,
+        0.5 / fleet.benefit, TOLERANCE_KWH * np.maximum(np.abs(fleet.energy_kwh), 1.0), _ramp_shifts(fleet),
+    )  # fmt: skip
 
 
 def locate(fleet: Fleet, ramps: Ramps, level: FloatArray) -> Levels:
@@ -130,22 +179,6 @@ def schedules(fleet: Fleet, price: FloatArray, level: FloatArray) -> FloatArray:
 def _ranks(ramps: Ramps, level: FloatArray, shifts: Shifts) -> IntArray:
     """In which linear piece of its answer each vehicle is, shape (ramps, vehicles)."""
     return np.stack([ramps.rank(level + shift) for _, shift in shifts])
-
-
-def _energy(
-    fleet: Fleet, ramps: Ramps, slot_h: float, level: FloatArray, rank: IntArray, shifts: Shifts
-) -> tuple[FloatArray, FloatArray]:
-    """Energy taken at a level [kWh], and how fast it rises with the level."""
-    power, active = np.zeros(len(fleet)), np.zeros(len(fleet))
-    for (sign, shift), row in zip(shifts, rank, strict=True):
-        ramp, count = ramps.window_sum(level + shift, row, fleet.first_slot, fleet.end_slot)
-        power += sign * ramp
-        active += sign * count
-    per_price = fleet.response_per_price * slot_h
-    if len(shifts) > CHARGING_RAMPS:
-        active *= per_price
-        return power * per_price - fleet.discharge_kw * slot_h * (fleet.end_slot - fleet.first_slot), active
-    return power * per_price, active * per_price
 
 
 def _ramp_shifts(fleet: Fleet) -> Shifts:
