@@ -46,13 +46,15 @@ def write_report(folder: Path, inputs: Inputs, plan: ValleyPlan, figures: Mappin
         "charging on arrival": base + plan.arrival.demand_kw, "cheapest slots": base + plan.cheapest.demand_kw,
     }  # fmt: skip
     steps = range(min(course.iterations, SHOWN_STEPS))
+    unit, scale = ("MW", 1e3) if max(values.max() for values in demands.values()) >= 1e3 else ("kW", 1.0)
     panels = {
-        "Demand with and without the fleet [MW]": _lines(hours, {k: v / 1e3 for k, v in demands.items()}),
+        f"Demand with and without the fleet [{unit}]": _lines(hours, {k: v / scale for k, v in demands.items()}),
         "Price at each step [EUR/kWh]": _lines(hours, {f"step {k}": course.prices[k] for k in steps}),
-        "Demand at each step [MW]": _lines(hours, {f"step {k}": (base + course.demands_kw[k]) / 1e3 for k in steps}),
-        "Source's setting: price of cells [MW]": _lines(
+        f"Demand at each step [{unit}]": _lines(
+            hours, {f"step {k}": (base + course.demands_kw[k]) / scale for k in steps}),
+        "Source's setting: demand by price of cells [MW]": _lines(
             source_hours, {f"{k:g} EUR/Wh": v.total_kw / 1e3 for k, v in cells.items()}),
-        "Source's setting: worth of energy [MW]": _lines(
+        "Source's setting: demand by worth of energy [MW]": _lines(
             source_hours, {f"δ = {k:g}": v.total_kw / 1e3 for k, v in benefits.items()}),
         "Source's setting: distance from the optimal price": _distances(distances),
     }  # fmt: skip
