@@ -85,7 +85,9 @@ def _solve(
     equal: tuple[Any, FloatArray],
     below: tuple[Any, FloatArray],
 ) -> tuple[FloatArray, float]:
-    """Minimise over strategies (first), further variables and the total load (last, one per slot).
+    """Minimise over strategies (first), further variables and the group's own load (last, one per slot).
+
+    The base load enters as a slope: its own objective is a constant, which may be far above what the group can save.
 
     Args:
         fleet: for its weights.
@@ -104,10 +106,10 @@ def _solve(
     wanted = reference.ravel()[at]
     pad = np.zeros(others - at.size)
     curvature = sparse.block_diag((sparse.diags(np.concatenate((own, pad))), grid.matrix), format="csc")
-    linear = np.concatenate((-own * wanted, pad, np.zeros(slots)))
+    linear = np.concatenate((-own * wanted, pad, grid.slope(np.zeros(slots))))
     summed = sparse.csr_matrix((np.ones(at.size), (at % slots, np.arange(at.size))), (slots, others))
     matrix = sparse.block_array([[equal[0], None], [-summed, sparse.identity(slots)], [below[0], None]], format="csc")
-    sides = np.concatenate((equal[1], grid.base - np.mean(grid.base), below[1]))  # K does not see the mean
+    sides = np.concatenate((equal[1], np.zeros(slots), below[1]))
     cones = [clarabel.ZeroConeT(equal[1].size + slots), clarabel.NonnegativeConeT(below[1].size)]
     upper = sparse.triu(curvature, format="csc")
     for accuracy in ACCURACIES:
