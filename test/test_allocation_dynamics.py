@@ -261,8 +261,6 @@ def test_the_barrier() -> None:
     np.testing.assert_allclose(barrier.slope(x, low, high), 1 / (3 - x) - 1 / (x + 1))
     bend = (barrier.slope(x + 1e-6, low, high) - barrier.slope(x - 1e-6, low, high)) / 2e-6
     np.testing.assert_allclose(barrier.curvature(x, low, high), bend, rtol=1e-5)
-    assert barrier.reach(np.array([0.0, 2.0]), np.array([-0.5, 0.25]), low, high) == pytest.approx(2.0)
-    assert barrier.reach(np.array([0.0]), np.array([0.0]), low, high) == np.inf
 
 
 def test_violations_and_lost_energy_are_counted() -> None:
