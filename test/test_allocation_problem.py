@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_a_vehicle_without_a_choice_is_load_for_the_others() -> None:
     raised = np.array(LOAD_KW) + np.array([0.0] * 4 + [3.3] * 2 + [0.0] * 6)
     alone = allocate(problem([vehicle()], raised))
     np.testing.assert_allclose(found.power_kw[0], alone.power_kw[0], atol=1e-5)
+
+
+def test_the_summary_counts_what_happened_on_the_way() -> None:
+    found = allocate(problem([vehicle()], LOAD_KW))
+    calm = summary(found)
+    assert (calm["constraint_violations"], calm["storage_rises"], calm["at_rest"]) == (0, 0, True)
+    run = found.stages[0].run
+    run.trace.violations[2] = 3
+    run.trace.resource_error[2] = 0.5
+    run.trace.storage[2] = 2.0 * run.trace.storage[1]
+    stopped = replace(found.stages[0], run=replace(run, at_rest=False))
+    bad = summary(replace(found, stages=(stopped, *found.stages[1:]), violations_at_rest=4))
+    assert (bad["constraint_violations"], bad["storage_rises"], bad["at_rest"]) == (7, 1, False)
+    assert bad["resource_error"] == 0.5
 
 
 def test_a_plan_of_one_slot() -> None:

@@ -26,7 +26,7 @@ MEANING = {
     "roughness_with": "the same with the plan",
     "peak_without": "highest load without vehicles [kW]",
     "peak_with": "the same with the plan",
-    "gap_to_centralized": "objective above the optimum found centrally, relative, the larger of P and Q",
+    "gap_to_centralized": "objective above the central optimum, over that or over what the plan saves if less",
     "iterations": "steps of the dynamics, P and Q",
     "seconds": "time they took",
     "graph": "which slots of a vehicle exchange energy",
@@ -43,6 +43,7 @@ MEANING = {
     "soc_goal_error_kwh": "largest distance from a goal at departure [kWh]",
     "storage_rises": "steps at which the storage function rose",
     "at_rest": "all runs ended by themselves",
+    "energy_short_kwh": "energy of sessions that their whole slots have no time for [kWh]",
 }
 
 CARDS = (

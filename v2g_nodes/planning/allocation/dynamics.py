@@ -13,10 +13,12 @@ and r in (0, 1] is found by halving. What is sure at every step, whatever h:
   until the function has come down (Armijo).
 
 As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
-of a vehicle agree. h grows with every full step, from the source's dynamics towards Newton's method. The barrier's
-eps shrinks each time the state has settled; as the barrier's potential is never negative this too only lowers the
-storage function. It ends at the eps that is given, else where eps times the number of limits, which bounds what the
-barriers cost at the optimum, is below BIAS of the objective.
+of a vehicle agree. In a step the grid joins the vehicles: it gathers the load each would change alone and how that
+load answers a slope (population.Response), and solves one system of the size of the slots. h grows with every full
+step, from the source's dynamics towards Newton's method. The barrier's eps shrinks each time the state has settled;
+as the barrier's potential is never negative this too only lowers the storage function. It ends at the eps that is
+given, else where eps times the number of limits, which bounds what the barriers cost at the optimum, is below BIAS
+of the yardstick.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class Run:
 
 
 def yardstick(objective: float, objective_start: float) -> float:
-    """What a difference of objectives is measured against [kWh^2]: the objective, or what the plan saves if that is less.
+    """What a difference of objectives is measured against [kWh^2]: the objective, or what is saved if that is less.
 
     Most of the objective may be out of the fleet's reach: few vehicles in a large grid save little of it, and a gap
     that is small against the whole would say nothing of their plan. Where one or the other all but vanishes (the

@@ -59,7 +59,7 @@ class ReactivePopulation:
     their barriers keep it above zero and it needs none of its own.
 
     Args:
-        fleet: vehicles, all committed or none.
+        fleet: vehicles, none committed.
         active: energy they charge [kWh], shape (n, slots).
     """
 
