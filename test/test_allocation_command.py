@@ -128,7 +128,9 @@ def test_a_session_short_of_whole_slots_charges_throughout(tmp_path: Path, capsy
     assert found["energy_short_kwh"] == pytest.approx(11.0 - 2 * 3.3)
     power = [float(row["power_kw"]) for row in read_schedule(path) if row["vehicle"] == "short"]
     assert power == pytest.approx([-3.3, -3.3])
-    assert "short of their energy: short by 4.4 kWh" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "short of their energy: short by 4.4 kWh" in page
+    assert "6 slots of 1 h, the first from 08:00:00" in page
     assert result(capsys, "--sessions", sessions)["energy_short_kwh"] == 0.0  # quarters of an hour
 
 

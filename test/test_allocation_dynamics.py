@@ -104,6 +104,16 @@ def test_reactive_power_and_slack_hold_at_every_step(seed: int) -> None:
     assert run.trace.storage[-1] < 0.5 * run.trace.storage[0]
 
 
+def test_a_small_eps_is_come_to_from_a_large_one() -> None:
+    """At once it would put the limits in the way of every step: such runs go on for hundreds and don't settle."""
+    for seed in range(6):
+        _, _, run = settled(random_problem(seed, count=20, slots=48), "ring", 1e-5)
+        assert run.trace.eps[0] > 1e-2
+        assert run.trace.eps[-1] == 1e-5
+        assert run.at_rest
+        assert len(run.trace.eps) < 80
+
+
 def worst(found: Allocation) -> tuple[float, float, float]:
     gaps = [gap_to_central(found, stage) for stage in found.stages]
     return max(g.relative for g in gaps), min(g.relative for g in gaps), max(g.largest_kw for g in gaps)

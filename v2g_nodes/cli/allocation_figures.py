@@ -134,7 +134,7 @@ def _counts(axis: Axes, numbers: Numbers) -> None:
     axis.set_title("Roughness of the load by number of vehicles [kW²]")
     for key, alpha, color in (("helpful", 0, ACCENT), ("reserved", 1, COLD)):
         end = numbers[f"saturation_{key}"]
-        label = f"α = {numbers['commitments'][alpha]:g}" + ("" if end is None else f", no smoother beyond {end}")
+        label = f"α = {numbers['commitments'][alpha]:g}" + ("" if end is None else f", first no smoother after {end}")
         values = numbers[f"roughness_{key}"]
         axis.plot(numbers["vehicles"], values, marker="o", markersize=3.5, color=color, label=label)
     axis.set_yscale("symlog", linthresh=1.0)

@@ -21,7 +21,7 @@ from v2g_nodes.planning.allocation.samples import (
 )
 from v2g_nodes.sim.csv_table import Table, read_table
 from v2g_nodes.sim.series import Series, read_columns, read_profile
-from v2g_nodes.sim.time_axis import parse_clock
+from v2g_nodes.sim.time_axis import format_clock, parse_clock
 
 SLOTS_SAMPLE, SLOTS_LOAD, SLOTS_SESSIONS, SLOTS_MAX = 12, 24, 96, 2000
 VEHICLES = 6  # of the source
@@ -58,14 +58,12 @@ class Inputs:
     Args:
         problem: to plan.
         spare: vehicles beyond the problem's that a study of numbers may add.
-        start_s: local time of day of the first slot [s].
         notes: what was decided, in words.
         short_kwh: energy of sessions that their whole slots have no time for [kWh].
     """
 
     problem: Problem
     spare: tuple[Vehicle, ...]
-    start_s: float
     notes: tuple[str, ...]
     short_kwh: float = 0.0
 
@@ -177,7 +175,8 @@ def _inputs(
     else:
         reactive = reactive_load_kvar(factor * active, options.power_factor)
         notes = (*notes, f"reactive load: power factor {options.power_factor:g}")
-    return Inputs(Problem(vehicles, factor * active, reactive, slot_h, options.smoothing), spare, start_s, notes)
+    notes = (*notes, f"{slots} slots of {slot_h:g} h, the first from {format_clock(start_s)}")
+    return Inputs(Problem(vehicles, factor * active, reactive, slot_h, options.smoothing), spare, notes)
 
 
 # ---- vehicles --------------------------------------------------------------------------------------------------------

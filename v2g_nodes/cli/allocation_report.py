@@ -47,7 +47,8 @@ MEANING = {
 }
 
 CARDS = (
-    ("roughness, no vehicle", "roughness_without", "{:.4g} kW²"), ("with the plan", "roughness_with", "{:.4g} kW²"),
+    ("roughness, no vehicle", "roughness_without", "{:.4g} kW²"),
+    ("roughness with the plan", "roughness_with", "{:.4g} kW²"),
     ("peak, uncoordinated", "peak_uncoordinated", "{:.4g} kW"), ("peak with the plan", "peak_with", "{:.4g} kW"),
     ("gap to the optimum", "gap_to_centralized", "{:.1e}"), ("spread of payoffs", "consensus_spread", "{:.1e}"),
     ("limit violations", "constraint_violations", "{:d}"), ("steps", "iterations", "{:d}"),

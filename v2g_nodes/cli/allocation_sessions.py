@@ -80,7 +80,7 @@ def read_stays(
             f"{path}: no session has a whole slot of {slot_h:g} h in the {slots} slots from {format_clock(start_s)}, "
             "allowed at least one"
         )
-    notes = [f"{len(vehicles)} sessions of {path}, {len(sessions) - len(vehicles)} left out: no whole slot in the plan"]
+    notes = [f"{len(vehicles)} of {len(sessions)} sessions of {path}: those with a whole slot in the plan"]
     if short:
         each = ", ".join(f"{name} by {missing:.3g} kWh" for name, missing in short.items())
         notes.append(f"at full power in all their whole slots and still short of their energy: {each}")

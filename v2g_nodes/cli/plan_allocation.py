@@ -38,7 +38,8 @@ def plan_allocation(
     commitment: Annotated[
         float | None,
         typer.Option(
-            help="α of all, 0.001 to 1: 1 follows the owner's reference alone, small ones help the grid. "
+            help="α of all, 0.001 to 1: 1 follows the owner's reference alone, small ones help the grid "
+            "(the smaller the shorter the slots). "
             "[default: 0.05; with --seed each its own, 0.025 to 0.1]"
         ),
     ] = None,

@@ -18,7 +18,7 @@ from v2g_nodes.planning.allocation.fleet import Fleet
 from v2g_nodes.planning.allocation.grid import Grid
 from v2g_nodes.planning.allocation.population import weights
 
-ACCURACIES = (1e-9, 1e-7)  # of objective and constraints: the second where rounding puts the first out of reach
+ACCURACY = 1e-9  # of objective and constraints
 
 
 def best_active(fleet: Fleet, grid: Grid) -> tuple[FloatArray, float]:
@@ -112,14 +112,11 @@ def _solve(
     sides = np.concatenate((equal[1], np.zeros(slots), below[1]))
     cones = [clarabel.ZeroConeT(equal[1].size + slots), clarabel.NonnegativeConeT(below[1].size)]
     upper = sparse.triu(curvature, format="csc")
-    for accuracy in ACCURACIES:
-        settings = clarabel.DefaultSettings()
-        settings.verbose = False
-        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = accuracy
-        solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
-        if str(solution.status) == "Solved":
-            break
-    else:
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
+    solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
+    if str(solution.status) != "Solved":
         raise V2gError(f"the central reference ended with {solution.status}, allowed is Solved")
     best = np.zeros(shape)
     best.ravel()[at] = np.array(solution.x)[: at.size]

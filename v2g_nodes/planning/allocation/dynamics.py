@@ -41,8 +41,7 @@ SETTLED = 0.1  # of what the barriers may cost: the storage function is this nea
 ROUNDING = 5e-13  # of the storage function: how exactly it is known
 HIDDEN = 1e-12  # of the storage function: a step that promises less is hardly seen
 AGREED, ENOUGH = 1e-5, 1e-3  # relative spread of payoffs that ends a run, and that will do where rounding is in the way
-STALLED = 1e-3  # of a step: rounding lets it go no further
-PATIENCE = 30  # hidden or stalled steps in which the payoffs may come to agree
+PATIENCE = 30  # hidden steps in which the payoffs may come to agree
 STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
 ITERATIONS_MAX = 300
 HALVINGS_MAX = 40
@@ -142,8 +141,8 @@ class _Settling:
         change = self._change(slope)
         promised = -float(np.vdot(slope, change))
         share = self._share(change, promised)
-        small = promised <= HIDDEN * self._storage(self._x) or share < STALLED
-        self._hidden += small and self._step >= STEP_LAST and self._cheap()
+        hidden = promised <= HIDDEN * self._storage(self._x)
+        self._hidden += hidden and self._step >= STEP_LAST and self._cheap()
         self._x = self._x + share * change
         if share == 1.0:
             self._step = min(self._step * STEP_GROWTH, STEP_LAST)
