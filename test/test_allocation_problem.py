@@ -146,6 +146,13 @@ def test_the_summary_counts_what_happened_on_the_way() -> None:
     assert bad["resource_error"] == 0.5
 
 
+def test_a_limit_crossed_by_a_vehicle_without_a_choice_is_counted() -> None:
+    forced = vehicle(departure_slot=4, soc_start_kwh=5.0, soc_goal_kwh=18.2)
+    asked = problem([forced], LOAD_KW)
+    object.__setattr__(asked.vehicles[0], "soc_max_kwh", 15.0)  # past every check
+    assert allocate(asked).violations_at_rest == 9  # the last slot of the stay and the eight after it
+
+
 def test_a_plan_of_one_slot() -> None:
     found = allocate(problem([vehicle(departure_slot=1, soc_goal_kwh=6.8)], [5.0], [1.0]))
     assert found.station_kw.tolist() == pytest.approx([-2.0])

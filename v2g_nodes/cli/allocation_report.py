@@ -89,14 +89,17 @@ def _page(notes: tuple[str, ...], figures: Mapping[str, object], plots: list[str
     )
     listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     drawn = "".join(f'<div class="plot">{plot}</div>' for plot in plots)
-    return html_page("Allocation: report", f"""<header><h1>Active and reactive power by output consensus</h1></header>
+    return html_page(
+        "Allocation: report",
+        f"""<header><h1>Active and reactive power by output consensus</h1></header>
 <p class="sub">{figures["vehicles"]} vehicles, {figures["slots"]} slots; power above 0 discharges to the grid, loads
 above 0 consume</p>
 <div class="cards">{cards}</div>
 <h2>Figures</h2><div class="plots">{drawn}</div>
 <h2>Numbers</h2><div class="table"><table>{rows}</table></div>
 <h2>Input</h2><ul>{listed}</ul>
-<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}; the numbers of every figure are in summary.json</p>""")
+<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}; the numbers of every figure are in summary.json</p>""",
+    )
 
 
 def _shown(value: object, form: str = "") -> str:
