@@ -5,11 +5,11 @@ the Laplacian of each vehicle's graph. One Newton step of implicit Euler from x 
 
     x+ = x - r h (1 + h L F'(x))^-1 L F(x),
 
-and r in (0, 1] is found by halving. What is sure at every step, whatever h:
+and r in (0, 1] is found by trial: 1, then SHORTER each time. What is sure at every step, whatever h:
 
 * resources are kept: the change is in the range of L, so it sums to zero for each vehicle;
-* limits are kept: at and beyond a limit the barrier is infinite, so r is halved until the state is inside;
-* the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is halved
+* limits are kept: at and beyond a limit the barrier is infinite, so r is shortened until the state is inside;
+* the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is shortened
   until the function has come down (Armijo).
 
 As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
@@ -44,7 +44,7 @@ AGREED, ENOUGH = 1e-5, 1e-3  # relative spread of payoffs that ends a run, and t
 PATIENCE = 30  # hidden steps in which the payoffs may come to agree
 STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
 ITERATIONS_MAX = 300
-HALVINGS_MAX = 40
+SHORTER, TRIALS_MAX = 0.8, 125  # of a step that does not do: by trial; down to 1e-12 of it
 
 
 @dataclass
@@ -162,10 +162,10 @@ class _Settling:
         """Share of the step that stays inside and brings the storage function down."""
         before = self._storage(self._x)
         share = 1.0
-        for _ in range(HALVINGS_MAX):
+        for _ in range(TRIALS_MAX):
             if self._storage(self._x + share * change) <= before - ARMIJO * share * promised + ROUNDING * before:
                 return share
-            share *= 0.5
+            share *= SHORTER
         return 0.0
 
     def _slope(self, x: FloatArray) -> FloatArray:
