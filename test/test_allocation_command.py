@@ -120,6 +120,30 @@ def test_sessions_and_load_from_files(tmp_path: Path, capsys: pytest.CaptureFixt
     assert later["peak_without"] == pytest.approx(20 + 10 * math.sin(12 / 4), abs=1e-3)
 
 
+def test_a_session_short_of_whole_slots_charges_throughout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sessions = write(tmp_path / "s.csv", "arrival,departure,energy_kwh,session_id", "08:10,11:50,11,short",
+                     "08:00,12:00,10,enough")  # fmt: skip
+    path = tmp_path / "plan.csv"
+    found = result(capsys, "--sessions", sessions, "--slots", "6", "--schedule", str(path), "--report", str(tmp_path))
+    assert found["energy_short_kwh"] == pytest.approx(11.0 - 2 * 3.3)
+    power = [float(row["power_kw"]) for row in read_schedule(path) if row["vehicle"] == "short"]
+    assert power == pytest.approx([-3.3, -3.3])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "short of their energy: short by 4.4 kWh" in page
+    assert "6 slots of 1 h, the first from 08:00:00" in page
+    assert result(capsys, "--sessions", sessions)["energy_short_kwh"] == 0.0  # quarters of an hour
+
+
+def test_a_load_profile_of_any_column_is_scaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{k},{20 + k % 24}" for k in range(96)]
+    load = write(tmp_path / "profile.csv", "quarter_hour,H25_Winter", *rows)
+    words = ("--load", load, "--load-column", "h25_winter", "--slots", "96", "--vehicles", "1")
+    plain, scaled = result(capsys, *words), result(capsys, *words, "--load-kw", "63")
+    assert plain["peak_without"] == 43.0
+    assert scaled["peak_without"] == pytest.approx(86.0)
+    assert scaled["reactive_roughness_without"] == pytest.approx(4.0 * plain["reactive_roughness_without"])
+
+
 def test_the_report_has_all_figures_and_their_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "report"
     found = result(capsys, "--vehicles", "4", "--report", str(folder))
@@ -184,7 +208,7 @@ FILES = {
         ("sessions", "17:00,08:00,9,bad", "sessions.csv:3: departure 08:00 is not after arrival 17:00"),
         ("sessions", "08:00,17:00,nan,bad", "sessions.csv:3: energy_kwh is 'nan'"),
         ("sessions", "08:00,17:00,25,bad", "session bad: energy_kwh is 25, allowed up to 20.4"),
-        ("sessions", "08:00,10:00,9,bad", "vehicle bad: energy due is 9 kWh, allowed -6.6 to 6.6 kWh"),
+        ("sessions", "08:00,10:00,9,bad", "session bad: energy_kwh is 9, allowed up to 6.6, what 3.3 kW give"),
         ("load", "24:00,nan", "load.csv:26"),
         ("load", "23:30,nan", "load.csv:26: load_kw is 'nan', allowed is a finite number"),
     ],
@@ -220,6 +244,8 @@ def test_a_bad_row_is_named_and_nothing_is_written(
         (["--battery-kwh", "0"], "--battery-kwh is 0.0, allowed above 0"),
         (["--fleet", "a.csv", "--sessions", "b.csv"], "--fleet and --sessions: allowed is one of them"),
         (["--fleet", "a.csv", "--vehicles", "2"], "--vehicles with --fleet or --sessions"),
+        (["--load-column", "x"], "--load-column without --load"),
+        (["--load-kw", "0"], "--load-kw is 0.0, allowed above 0"),
         (["--fleet", "/no/such.csv"], "/no/such.csv: No such file"),
         (["--vehicles", "3000", "--slots", "200"], "vehicles x slots^2 is 1.2e+08, allowed up to 5e+07"),
         (["--start", "25:00"], "time of day '25:00', allowed HH:MM"),
@@ -249,7 +275,7 @@ def test_a_load_that_ends_too_early_is_named(tmp_path: Path, capsys: pytest.Capt
 
 def test_sessions_without_a_whole_slot_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sessions = write(tmp_path / "s.csv", "arrival,departure,energy_kwh", "08:10,08:50,1")
-    assert main(["plan", "allocation", "--sessions", sessions]) == 2
+    assert main(["plan", "allocation", "--sessions", sessions, "--slots", "24"]) == 2
     assert "no session has a whole slot of 1 h in the 24 slots from 08:00:00" in capsys.readouterr().err
     assert result(capsys, "--sessions", sessions, "--slots", "8", "--slot-h", "0.25")["vehicles"] == 1
 
@@ -265,7 +291,7 @@ def test_help_explains_the_signs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_slots_fill_at_most_a_day_by_default() -> None:
     options = allocation_inputs.AllocationOptions(
         vehicles=1, slots=96, slot_h=None, commitment=None, smoothing=1.0, seed=1, power_kw=3.3, battery_kwh=24.0,
-        fleet=None, sessions=None, load=None, power_factor=0.95, day=None, start=None,
+        fleet=None, sessions=None, load=None, load_column=None, load_kw=None, power_factor=0.95, day=None, start=None,
     )  # fmt: skip
     inputs = allocation_inputs.read_inputs(options)
     assert (inputs.problem.slots, inputs.problem.slot_h, len(inputs.spare)) == (96, 0.25, 1)

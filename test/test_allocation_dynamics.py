@@ -104,6 +104,16 @@ def test_reactive_power_and_slack_hold_at_every_step(seed: int) -> None:
     assert run.trace.storage[-1] < 0.5 * run.trace.storage[0]
 
 
+def test_a_small_eps_is_come_to_from_a_large_one() -> None:
+    """At once it would put the limits in the way of every step: such runs go on for hundreds and don't settle."""
+    for seed in range(6):
+        _, _, run = settled(random_problem(seed, count=20, slots=48), "ring", 1e-5)
+        assert run.trace.eps[0] > 1e-2
+        assert run.trace.eps[-1] == 1e-5
+        assert run.at_rest
+        assert len(run.trace.eps) < 80
+
+
 def worst(found: Allocation) -> tuple[float, float, float]:
     gaps = [gap_to_central(found, stage) for stage in found.stages]
     return max(g.relative for g in gaps), min(g.relative for g in gaps), max(g.largest_kw for g in gaps)
@@ -261,8 +271,6 @@ def test_the_barrier() -> None:
     np.testing.assert_allclose(barrier.slope(x, low, high), 1 / (3 - x) - 1 / (x + 1))
     bend = (barrier.slope(x + 1e-6, low, high) - barrier.slope(x - 1e-6, low, high)) / 2e-6
     np.testing.assert_allclose(barrier.curvature(x, low, high), bend, rtol=1e-5)
-    assert barrier.reach(np.array([0.0, 2.0]), np.array([-0.5, 0.25]), low, high) == pytest.approx(2.0)
-    assert barrier.reach(np.array([0.0]), np.array([0.0]), low, high) == np.inf
 
 
 def test_violations_and_lost_energy_are_counted() -> None:
@@ -285,7 +293,43 @@ def test_violations_and_lost_energy_are_counted() -> None:
     negative[0, 2] = -0.1
     outside[0, 0] = 0.1
     assert [reactive.violations(z) for z in (too_much, negative, outside)] == [1, 1, 1]
+    beyond = y.copy()
+    beyond[0, 2], beyond[0, 8] = 1.1 * reactive.available[0, 2], 0.0
+    assert reactive.violations(beyond) == 2  # what the slot has, and the apparent power
+    assert reactive.limits == 3 * 10
     assert reactive.resource_error(negative) > 0.05
+
+
+def test_the_spread_is_that_of_payoffs_away_from_the_limits() -> None:
+    fleet = fleet_of([Vehicle("a", 0, 3, 10.0, 10.0, commitment=0.2, reference_kw=(0.0,) * 3)], 3, 1.0)
+    population, none = ActivePopulation(fleet, "line"), np.zeros(3)
+    x, slope = np.array([[2.0, 1.0, -3.0]]), np.array([[5.0, 3.0, 4.0]])
+    largest = 0.8 * 0.25 * 3.0  # the rate times the largest term, the owner's weight times 3 kWh
+    assert population.spread(slope, x, none) == pytest.approx(0.8 * 2.0 / largest)
+    near = np.array([[-0.2, 3.3 * (1 - 5e-4), -3.3 * (1 - 5e-4)]])
+    assert population.spread(slope, near, none) == 0.0  # one interior strategy has nothing to agree with
+    reactive = ReactivePopulation(fleet, np.zeros((1, 3)))
+    y = reactive.start()
+    agreed = np.array([[2.0] * 6 + [0.0]])
+    assert reactive.spread(agreed, y, np.ones(3)) == pytest.approx(0.8 * 2.0 / 0.8)  # but not with the slack
+    y[0, :3] = [0.9, 0.99 * 11 / 3, 0.9]
+    agreed[0, :6] = [0.0, 7.0, 0.0, 0.0, 7.0, 0.0]
+    y[0, 1] = reactive.available[0, 1] * (1 - 1e-4)
+    y[0, 4] = 0.0
+    assert reactive.spread(agreed, y, np.ones(3)) == 0.0  # the slot at the rating does not count
+
+
+def test_few_vehicles_in_a_large_grid_are_planned_as_well() -> None:
+    """Against the whole objective of such a grid a plan of no use would look perfect."""
+    asked = random_problem(4, count=3)
+    large = problem(asked.vehicles, 1e3 * asked.load_kw, None, asked.slot_h, 1.0)
+    found = allocate(large, reactive=False)
+    stage = found.stages[0]
+    gap = gap_to_central(found, stage)
+    saved = stage.run.objective_start - gap.optimum
+    assert saved < 0.05 * gap.optimum
+    assert 0.0 <= gap.objective - gap.optimum < dynamics.BIAS * saved
+    assert gap.relative == pytest.approx((gap.objective - gap.optimum) / saved)
 
 
 def test_available_reactive_power() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,27 @@ def test_a_vehicle_without_a_choice_is_load_for_the_others() -> None:
     raised = np.array(LOAD_KW) + np.array([0.0] * 4 + [3.3] * 2 + [0.0] * 6)
     alone = allocate(problem([vehicle()], raised))
     np.testing.assert_allclose(found.power_kw[0], alone.power_kw[0], atol=1e-5)
+
+
+def test_the_summary_counts_what_happened_on_the_way() -> None:
+    found = allocate(problem([vehicle()], LOAD_KW))
+    calm = summary(found)
+    assert (calm["constraint_violations"], calm["storage_rises"], calm["at_rest"]) == (0, 0, True)
+    run = found.stages[0].run
+    run.trace.violations[2] = 3
+    run.trace.resource_error[2] = 0.5
+    run.trace.storage[2] = 2.0 * run.trace.storage[1]
+    stopped = replace(found.stages[0], run=replace(run, at_rest=False))
+    bad = summary(replace(found, stages=(stopped, *found.stages[1:]), violations_at_rest=4))
+    assert (bad["constraint_violations"], bad["storage_rises"], bad["at_rest"]) == (7, 1, False)
+    assert bad["resource_error"] == 0.5
+
+
+def test_a_limit_crossed_by_a_vehicle_without_a_choice_is_counted() -> None:
+    forced = vehicle(departure_slot=4, soc_start_kwh=5.0, soc_goal_kwh=18.2)
+    asked = problem([forced], LOAD_KW)
+    object.__setattr__(asked.vehicles[0], "soc_max_kwh", 15.0)  # past every check
+    assert allocate(asked).violations_at_rest == 9  # the last slot of the stay and the eight after it
 
 
 def test_a_plan_of_one_slot() -> None:

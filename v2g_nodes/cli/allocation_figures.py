@@ -94,8 +94,15 @@ def _by_vehicle(axis: Axes, numbers: Numbers, key: str) -> None:
         return
     bound = float(np.max(np.abs(values))) or 1.0
     low = -bound if np.min(values) < 0.0 else 0.0
-    image = axis.pcolormesh(hours, np.arange(len(names) + 1) + 0.5, values, vmin=low, vmax=bound, rasterized=True,
-                            cmap="RdBu" if low < 0.0 else "viridis")
+    image = axis.pcolormesh(
+        hours,
+        np.arange(len(names) + 1) + 0.5,
+        values,
+        vmin=low,
+        vmax=bound,
+        rasterized=True,
+        cmap="RdBu" if low < 0.0 else "viridis",
+    )
     axis.set_ylabel("vehicle")
     axis.figure.colorbar(image, ax=axis)
 
@@ -124,8 +131,15 @@ def _grid(axis: Axes, numbers: Numbers) -> None:
     colors = mpl.colormaps["viridis"](np.linspace(0.85, 0.1, len(numbers["vehicles"])))
     for count, load, color in zip(numbers["vehicles"], numbers["grid_kw"], colors, strict=True):
         hours = np.arange(len(load) + 1) * numbers["slot_h"]
-        axis.stairs(load, hours, baseline=None, color=color if count else INK, linewidth=1.4,
-                    linestyle="-" if count else ":", label=f"{count} vehicles")
+        axis.stairs(
+            load,
+            hours,
+            baseline=None,
+            color=color if count else INK,
+            linewidth=1.4,
+            linestyle="-" if count else ":",
+            label=f"{count} vehicles",
+        )
     axis.set_xlabel("time [h]")
     axis.legend(loc="best", ncols=3)
 
@@ -134,7 +148,7 @@ def _counts(axis: Axes, numbers: Numbers) -> None:
     axis.set_title("Roughness of the load by number of vehicles [kW²]")
     for key, alpha, color in (("helpful", 0, ACCENT), ("reserved", 1, COLD)):
         end = numbers[f"saturation_{key}"]
-        label = f"α = {numbers['commitments'][alpha]:g}" + ("" if end is None else f", no smoother beyond {end}")
+        label = f"α = {numbers['commitments'][alpha]:g}" + ("" if end is None else f", first no smoother after {end}")
         values = numbers[f"roughness_{key}"]
         axis.plot(numbers["vehicles"], values, marker="o", markersize=3.5, color=color, label=label)
     axis.set_yscale("symlog", linthresh=1.0)
@@ -144,8 +158,12 @@ def _counts(axis: Axes, numbers: Numbers) -> None:
 
 def _commitment(axis: Axes, numbers: Numbers) -> None:
     axis.set_title("Effect of commitment α")
-    _two(axis, numbers["commitment"], ("roughness [kW²]", numbers["roughness"]),
-         ("distance to the owners' wishes [kW]", numbers["distance_to_reference"]))
+    _two(
+        axis,
+        numbers["commitment"],
+        ("roughness [kW²]", numbers["roughness"]),
+        ("distance to the owners' wishes [kW]", numbers["distance_to_reference"]),
+    )
     axis.set_xlabel("α")
 
 

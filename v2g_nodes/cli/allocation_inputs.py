@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from v2g_nodes.cli.allocation_sessions import RATING_PER_KW, SOC_MIN_SHARE, read_stays
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.allocation.problem import COMMITMENT_MIN, Problem, Vehicle
@@ -20,15 +20,12 @@ from v2g_nodes.planning.allocation.samples import (
     sample_load_kw,
 )
 from v2g_nodes.sim.csv_table import Table, read_table
-from v2g_nodes.sim.series import Series, read_columns
-from v2g_nodes.sim.sessions import Session, read_sessions, sessions_of_day
+from v2g_nodes.sim.series import Series, read_columns, read_profile
 from v2g_nodes.sim.time_axis import format_clock, parse_clock
 
-SLOTS_SAMPLE, SLOTS_DAY, SLOTS_MAX = 12, 24, 2000
+SLOTS_SAMPLE, SLOTS_LOAD, SLOTS_SESSIONS, SLOTS_MAX = 12, 24, 96, 2000
 VEHICLES = 6  # of the source
 DAY_H = 24.0
-SOC_MIN_SHARE, SOC_GOAL_SHARE = 0.15, 0.9  # of the battery: 3.6 and 21.6 of 24 kWh, as in the source's set
-RATING_PER_KW = 1.0 / 0.9  # a charger's apparent over its active power
 FLEET_COLUMNS = ("soc_start_kwh", "soc_goal_kwh", "soc_min_kwh", "soc_max_kwh", "power_kw", "rating_kva", "commitment")
 
 
@@ -47,6 +44,8 @@ class AllocationOptions:
     fleet: str | None
     sessions: str | None
     load: str | None
+    load_column: str | None
+    load_kw: float | None
     power_factor: float
     day: str | None
     start: str | None
@@ -59,14 +58,14 @@ class Inputs:
     Args:
         problem: to plan.
         spare: vehicles beyond the problem's that a study of numbers may add.
-        start_s: local time of day of the first slot [s].
         notes: what was decided, in words.
+        short_kwh: energy of sessions that their whole slots have no time for [kWh].
     """
 
     problem: Problem
     spare: tuple[Vehicle, ...]
-    start_s: float
     notes: tuple[str, ...]
+    short_kwh: float = 0.0
 
 
 def read_inputs(options: AllocationOptions) -> Inputs:
@@ -78,14 +77,20 @@ def read_inputs(options: AllocationOptions) -> Inputs:
     _check(options)
     load = _read_load(options)
     if options.sessions is not None:
-        return _from_sessions(options, options.sessions, load)
+        slots, slot_h = _slots(options, SLOTS_SESSIONS)
+        stays = read_stays(
+            options.sessions, options.day, slots, slot_h, None if options.start is None else parse_clock(options.start),
+            options.power_kw, options.battery_kwh, options.commitment or COMMITMENT,
+        )  # fmt: skip
+        planned = _inputs(options, stays.vehicles, (), load, slots, slot_h, stays.start_s, stays.notes)
+        return replace(planned, short_kwh=stays.short_kwh)
     if options.fleet is not None:
         table = read_table(options.fleet)
         slots, slot_h = _slots(options, max(_slot_column(table, "departure_slot", SLOTS_SAMPLE)))
         vehicles = _fleet(table, slots, options)
         note = f"{len(vehicles)} vehicles of {options.fleet}"
-        return _inputs(options, vehicles, (), load, slots, slot_h, _start(options, load, 0.0), (note,))
-    slots, slot_h = _slots(options, SLOTS_SAMPLE if load is None else SLOTS_DAY)
+        return _inputs(options, vehicles, (), load, slots, slot_h, _start(options, load), (note,))
+    slots, slot_h = _slots(options, SLOTS_SAMPLE if load is None else SLOTS_LOAD)
     count = options.vehicles or VEHICLES
     if options.seed is None:
         made = equal_vehicles(2 * count, slots, slot_h, options.commitment or COMMITMENT)
@@ -93,7 +98,7 @@ def read_inputs(options: AllocationOptions) -> Inputs:
     else:
         made = random_vehicles(2 * count, slots, slot_h, options.commitment, options.seed)
         note = f"{count} random vehicles, seed {options.seed}"
-    return _inputs(options, made[:count], made[count:], load, slots, slot_h, _start(options, load, 0.0), (note,))
+    return _inputs(options, made[:count], made[count:], load, slots, slot_h, _start(options, load), (note,))
 
 
 def _check(options: AllocationOptions) -> None:
@@ -106,6 +111,7 @@ def _check(options: AllocationOptions) -> None:
             check_range(name, value, low, high)
     for name, number in (
         ("--slot-h", options.slot_h), ("--power-kw", options.power_kw), ("--battery-kwh", options.battery_kwh),
+        ("--load-kw", options.load_kw),
     ):  # fmt: skip
         if number is not None:
             check_positive(name, number)
@@ -113,6 +119,8 @@ def _check(options: AllocationOptions) -> None:
         raise InputError("--fleet and --sessions: allowed is one of them")
     if options.vehicles is not None and (options.fleet or options.sessions):
         raise InputError("--vehicles with --fleet or --sessions: allowed without, the file says how many")
+    if options.load_column is not None and options.load is None:
+        raise InputError("--load-column without --load: allowed with a file")
 
 
 def _slots(options: AllocationOptions, usual: int) -> tuple[int, float]:
@@ -126,14 +134,16 @@ def _slots(options: AllocationOptions, usual: int) -> tuple[int, float]:
 def _read_load(options: AllocationOptions) -> dict[str, Series] | None:
     if options.load is None:
         return None
+    if options.load_column is not None:
+        return {"site_load": read_profile(options.load, options.load_column)}
     day = options.day if options.sessions is None else None
     return read_columns(options.load, ("site_load",), ("site_reactive",), day=day)
 
 
-def _start(options: AllocationOptions, load: dict[str, Series] | None, otherwise_s: float) -> float:
+def _start(options: AllocationOptions, load: dict[str, Series] | None) -> float:
     if options.start is not None:
         return parse_clock(options.start)
-    return otherwise_s if load is None else load["site_load"].start_s
+    return 0.0 if load is None else load["site_load"].start_s
 
 
 def _inputs(
@@ -146,18 +156,27 @@ def _inputs(
     start_s: float,
     notes: tuple[str, ...],
 ) -> Inputs:
+    """The vehicles beside the load, its mean brought to --load-kw where that is said."""
     if load is None:
         active = sample_load_kw(slots, slot_h)
         notes = (*notes, "load: the sample profile of a distribution transformer, 24 to 50 kW")
     else:
         active = load["site_load"].slot_means(start_s, 3600.0 * slot_h, slots)
         notes = (*notes, f"load: {options.load}", *load["site_load"].notes)
+    factor = 1.0
+    if options.load_kw is not None:
+        mean = float(np.mean(active))
+        if not mean > 0.0:
+            raise InputError(f"{options.load}: its mean is {mean:g} kW, allowed above 0 for --load-kw")
+        factor = options.load_kw / mean
+        notes = (*notes, f"load times {factor:g}: its mean is {options.load_kw:g} kW")
     if load is not None and "site_reactive" in load:
-        reactive = load["site_reactive"].slot_means(start_s, 3600.0 * slot_h, slots)
+        reactive = factor * load["site_reactive"].slot_means(start_s, 3600.0 * slot_h, slots)
     else:
-        reactive = reactive_load_kvar(active, options.power_factor)
+        reactive = reactive_load_kvar(factor * active, options.power_factor)
         notes = (*notes, f"reactive load: power factor {options.power_factor:g}")
-    return Inputs(Problem(vehicles, active, reactive, slot_h, options.smoothing), spare, start_s, notes)
+    notes = (*notes, f"{slots} slots of {slot_h:g} h, the first from {format_clock(start_s)}")
+    return Inputs(Problem(vehicles, factor * active, reactive, slot_h, options.smoothing), spare, notes)
 
 
 # ---- vehicles --------------------------------------------------------------------------------------------------------
@@ -190,45 +209,3 @@ def _slot_column(table: Table, column: str, otherwise: int) -> list[int]:
     if odd.size:
         table.fail(int(odd[0]), f"{column} is {values[odd[0]]:g}, allowed is a whole number, 0 to {SLOTS_MAX}")
     return [int(value) for value in values]
-
-
-def _from_sessions(options: AllocationOptions, path: str, load: dict[str, Series] | None) -> Inputs:
-    sessions = sessions_of_day(read_sessions(path), options.day)
-    slots, slot_h = _slots(options, SLOTS_DAY)
-    slot_s = 3600.0 * slot_h
-    first = math.floor(max(0.0, min(session.arrival_s for session in sessions)) / slot_s) * slot_s
-    start_s = _start(options, None, first)
-    kept = [stay for session in sessions if (stay := _stay(session, start_s, slot_s, slots)) is not None]
-    if not kept:
-        raise InputError(
-            f"{path}: no session has a whole slot of {slot_h:g} h in the {slots} slots from {format_clock(start_s)}, "
-            "allowed at least one"
-        )
-    left_out = len(sessions) - len(kept)
-    notes = (f"{len(kept)} sessions of {path}, {left_out} left out: no whole slot in the plan",)
-    vehicles = tuple(_of_session(path, *stay, options) for stay in kept)
-    return _inputs(options, vehicles, (), load, slots, slot_h, start_s, notes)
-
-
-def _stay(session: Session, start_s: float, slot_s: float, slots: int) -> tuple[Session, int, int] | None:
-    """The session with the whole slots of its stay, None without any in the plan."""
-    arrival = max(0, math.ceil((session.arrival_s - start_s) / slot_s - 1e-9))
-    departure = min(slots, math.floor((session.departure_s - start_s) / slot_s + 1e-9))
-    return (session, arrival, departure) if departure > arrival else None
-
-
-def _of_session(path: str, session: Session, arrival: int, departure: int, options: AllocationOptions) -> Vehicle:
-    """A vehicle that is due the session's energy; it leaves with 90 % charge, or with more where it is due more."""
-    battery = options.battery_kwh
-    low = SOC_MIN_SHARE * battery
-    if session.energy_kwh > battery - low:
-        raise InputError(
-            f"{path}: session {session.session_id}: energy_kwh is {session.energy_kwh:g}, allowed up to "
-            f"{battery - low:g}, what a battery of {battery:g} kWh takes (--battery-kwh)"
-        )
-    goal = max(SOC_GOAL_SHARE * battery, low + session.energy_kwh)
-    return Vehicle(
-        f"{session.session_id}", arrival, departure, goal - session.energy_kwh, goal, low, battery,
-        options.power_kw, RATING_PER_KW * options.power_kw, options.commitment or COMMITMENT,
-    )  # fmt: skip
-

@@ -26,7 +26,7 @@ MEANING = {
     "roughness_with": "the same with the plan",
     "peak_without": "highest load without vehicles [kW]",
     "peak_with": "the same with the plan",
-    "gap_to_centralized": "objective above the optimum found centrally, relative, the larger of P and Q",
+    "gap_to_centralized": "objective above the central optimum, over that or over what the plan saves if less",
     "iterations": "steps of the dynamics, P and Q",
     "seconds": "time they took",
     "graph": "which slots of a vehicle exchange energy",
@@ -43,10 +43,12 @@ MEANING = {
     "soc_goal_error_kwh": "largest distance from a goal at departure [kWh]",
     "storage_rises": "steps at which the storage function rose",
     "at_rest": "all runs ended by themselves",
+    "energy_short_kwh": "energy of sessions that their whole slots have no time for [kWh]",
 }
 
 CARDS = (
-    ("roughness, no vehicle", "roughness_without", "{:.4g} kW²"), ("with the plan", "roughness_with", "{:.4g} kW²"),
+    ("roughness, no vehicle", "roughness_without", "{:.4g} kW²"),
+    ("roughness with the plan", "roughness_with", "{:.4g} kW²"),
     ("peak, uncoordinated", "peak_uncoordinated", "{:.4g} kW"), ("peak with the plan", "peak_with", "{:.4g} kW"),
     ("gap to the optimum", "gap_to_centralized", "{:.1e}"), ("spread of payoffs", "consensus_spread", "{:.1e}"),
     ("limit violations", "constraint_violations", "{:d}"), ("steps", "iterations", "{:d}"),
@@ -87,14 +89,17 @@ def _page(notes: tuple[str, ...], figures: Mapping[str, object], plots: list[str
     )
     listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     drawn = "".join(f'<div class="plot">{plot}</div>' for plot in plots)
-    return html_page("Allocation: report", f"""<header><h1>Active and reactive power by output consensus</h1></header>
+    return html_page(
+        "Allocation: report",
+        f"""<header><h1>Active and reactive power by output consensus</h1></header>
 <p class="sub">{figures["vehicles"]} vehicles, {figures["slots"]} slots; power above 0 discharges to the grid, loads
 above 0 consume</p>
 <div class="cards">{cards}</div>
 <h2>Figures</h2><div class="plots">{drawn}</div>
 <h2>Numbers</h2><div class="table"><table>{rows}</table></div>
 <h2>Input</h2><ul>{listed}</ul>
-<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}; the numbers of every figure are in summary.json</p>""")
+<p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}; the numbers of every figure are in summary.json</p>""",
+    )
 
 
 def _shown(value: object, form: str = "") -> str:

@@ -29,7 +29,8 @@ def plan_allocation(
         int | None, typer.Option(help="Vehicles: equal ones, or random ones with --seed. [default: 6]")
     ] = None,
     slots: Annotated[
-        int | None, typer.Option(help="Slots of the plan. [default: 12; 24 with --load or --sessions; as --fleet says]")
+        int | None,
+        typer.Option(help="Slots of the plan. [default: 12; 24 with --load, 96 with --sessions; as --fleet says]"),
     ] = None,
     slot_h: Annotated[
         float | None, typer.Option(help="Width of a slot in hours. [default: 1, or 24/slots if there are more than 24]")
@@ -37,7 +38,8 @@ def plan_allocation(
     commitment: Annotated[
         float | None,
         typer.Option(
-            help="α of all, 0.001 to 1: 1 follows the owner's reference alone, small ones help the grid. "
+            help="α of all, 0.001 to 1: 1 follows the owner's reference alone, small ones help the grid "
+            "(the smaller the shorter the slots). "
             "[default: 0.05; with --seed each its own, 0.025 to 0.1]"
         ),
     ] = None,
@@ -69,6 +71,10 @@ def plan_allocation(
         str | None,
         typer.Option(metavar="CSV", help="Load without vehicles: time, site_load_kw and, optional, site_load_kvar."),
     ] = None,
+    load_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of the load file, of any name, such as a profile's.")
+    ] = None,
+    load_kw: Annotated[float | None, typer.Option(help="Mean of the load over the plan. [default: as it is]")] = None,
     power_factor: Annotated[float, typer.Option(help="Of the load, where no reactive load is given.")] = 0.95,
     day: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the sessions, else of the load. [default: first]")
@@ -101,7 +107,7 @@ def plan_allocation(
         check_positive("--barrier", barrier, "kWh²")
     inputs = read_inputs(AllocationOptions(
         vehicles, slots, slot_h, commitment, smoothing, seed, power_kw, battery_kwh, fleet, sessions, load,
-        power_factor, day, start,
+        load_column, load_kw, power_factor, day, start,
     ))  # fmt: skip
     check_writable(json)
     check_writable(schedule, "--schedule")
@@ -110,7 +116,7 @@ def plan_allocation(
     with _counter("plan") as heard:
         allocation = allocate(inputs.problem, graph, barrier, heard)
     seconds = time.perf_counter() - began
-    figures = _ordered(summary(allocation), seconds, graph)
+    figures = {**_ordered(summary(allocation), seconds, graph), "energy_short_kwh": inputs.short_kwh}
     if schedule is not None:
         _write_schedule(allocation, schedule)
     if folder is not None:

@@ -14,10 +14,9 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.valley.fleet import Fleet, check_fleet, random_fleet, uniform_fleet
 from v2g_nodes.planning.valley.grid_cost import GridCost, source_base_kw, source_slope
 from v2g_nodes.planning.valley.stays import Stay, Vehicles, fleet_of
-from v2g_nodes.sim.csv_table import read_table
-from v2g_nodes.sim.series import Series, read_series
+from v2g_nodes.sim.series import read_profile, read_series
 from v2g_nodes.sim.sessions import read_sessions, sessions_of_day
-from v2g_nodes.sim.time_axis import DAY_S, parse_clock, read_time_axis
+from v2g_nodes.sim.time_axis import DAY_S, parse_clock
 
 BLOCK = 131_072  # vehicles; half or twice as many take as long, and eight blocks keep the cores of a machine busy
 FLEETS = ("random", "source")
@@ -166,7 +165,7 @@ def _base_kw(options: ValleyOptions, slots: int, start_s: float, count: int) -> 
     if options.load_column is None:
         series, scaled = read_series(options.load, "site_load", day=options.price_day), options.load_kw
     else:
-        series = _profile(options.load, options.load_column)
+        series = read_profile(options.load, options.load_column)
         scaled = MEAN_KW_PER_VEHICLE * count if options.load_kw is None else options.load_kw
     base = series.slot_means(start_s, DAY_S / slots, slots)
     if scaled is not None:
@@ -174,14 +173,6 @@ def _base_kw(options: ValleyOptions, slots: int, start_s: float, count: int) -> 
             raise InputError(f"{options.load}: its mean is {base.mean():g}, allowed above 0 for --load-kw")
         base = base * (scaled / base.mean())
     return base, f"base demand: {options.load}, {base.mean():.4g} kW on average"
-
-
-def _profile(path: str, column: str) -> Series:
-    """A column of any name, such as one of a standard load profile."""
-    table = read_table(path)
-    values = table.numbers(table.require((column.lower(),), "load"))
-    axis = read_time_axis(table)
-    return Series("site_load", axis.seconds, values[axis.rows], path)
 
 
 def _price(options: ValleyOptions, slots: int, start_s: float) -> tuple[FloatArray, str]:

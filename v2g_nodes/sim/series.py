@@ -23,7 +23,8 @@ from v2g_nodes.sim.csv_table import Table, number, read_table
 from v2g_nodes.sim.sessions import Session, read_sessions
 from v2g_nodes.sim.time_axis import DAY_S, TimeAxis, format_clock, read_time_axis
 
-__all__ = ["QUANTITIES", "Quantity", "Series", "Session", "read_columns", "read_series", "read_sessions"]
+__all__ = ["QUANTITIES", "Quantity", "Series", "Session", "read_columns", "read_profile", "read_series",
+           "read_sessions"]
 
 HOLD_STEPS = 3.0  # usual steps a sample may stand in for missing ones; two in a row are missing at most
 
@@ -199,6 +200,18 @@ def read_columns(path: str | Path, required: Sequence[str], optional: Sequence[s
     times = axis.seconds[first:last] - shift
     return {quantity: _described(Series(quantity, times, values[first:last], table.path, notes))
             for quantity, values in columns.items()}
+
+
+def read_profile(path: str | Path, column: str) -> Series:
+    """Read a site load from a column of any name and unit, such as one of a standard load profile.
+
+    Raises:
+        InputError: file and line, what was found, what is allowed.
+    """
+    table = read_table(path)
+    values = table.numbers(table.require((column.lower(),), "load"))
+    axis = read_time_axis(table)
+    return Series("site_load", axis.seconds, values[axis.rows], table.path)
 
 
 def _checked(table: Table, quantity: str, column: str) -> FloatArray:

@@ -120,12 +120,6 @@ class ActivePopulation:
         of_load: FloatArray = np.diff(np.diff(np.pad(summed, 1), axis=0), axis=1)
         return ActiveResponse(inverse, of_load)
 
-    def reach(self, x: FloatArray, change: FloatArray) -> float:
-        """See Population."""
-        power = barrier.reach(x, change, -self._limit, self._limit)
-        path = np.where(self._within, np.cumsum(change, axis=1)[:, :-1], 0.0)
-        return min(power, barrier.reach(self._charge(x), path, self._low, self._high))
-
     def spread(self, slope: FloatArray, x: FloatArray, grid_slope: FloatArray) -> float:
         """See Population; strategies nearer to the charger's limit than INTERIOR do not count."""
         rate = self._weights.rate[:, None]

@@ -88,7 +88,7 @@ def allocate(
     """Plan a fleet.
 
     Vehicles without a choice (one slot, full power throughout) take part as load. Those at commitment 1 don't see
-    the grid, so they settle first and are load for the others.
+    the grid, so they settle first and are load for the others; their reactive power is zero, as their owners want none.
 
     Args:
         problem: fleet and load.
@@ -106,10 +106,10 @@ def allocate(
         energy[which] = run.x
         stages.append(Stage("active", which, grid, run.x, run))
     drawn = np.zeros_like(energy)
-    able = np.any(available(fleet, energy) > 0.0, axis=1) & reactive
+    able = np.any(available(fleet, energy) > 0.0, axis=1) & ~fleet.committed & reactive
     for which, matrix in _groups(fleet, able, problem):
         population = ReactivePopulation(fleet.select(which), energy[which])
-        grid = Grid(problem.load_kvar * problem.slot_h + drawn.sum(axis=0), matrix)
+        grid = Grid(problem.load_kvar * problem.slot_h, matrix)
         run = settle(population, grid, eps, heard)
         drawn[which] = population.net(run.x)
         stages.append(Stage("reactive", which, grid, drawn[which], run))

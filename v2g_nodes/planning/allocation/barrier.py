@@ -29,10 +29,3 @@ def curvature(x: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     """B'(x) between the limits, above 0."""
     result: FloatArray = (high - x) ** -2.0 + (x - low) ** -2.0
     return result
-
-
-def reach(x: FloatArray, change: FloatArray, low: FloatArray, high: FloatArray) -> float:
-    """Largest s for which x + s change is not beyond a limit; infinite for no change or no strategy."""
-    share = np.maximum(change / (high - x), -change / (x - low))
-    fastest = float(np.max(share, initial=0.0))
-    return 1.0 / fastest if fastest > 0.0 else np.inf

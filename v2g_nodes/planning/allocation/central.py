@@ -18,7 +18,7 @@ from v2g_nodes.planning.allocation.fleet import Fleet
 from v2g_nodes.planning.allocation.grid import Grid
 from v2g_nodes.planning.allocation.population import weights
 
-ACCURACIES = (1e-9, 1e-7)  # of objective and constraints: the second where rounding puts the first out of reach
+ACCURACY = 1e-9  # of objective and constraints
 
 
 def best_active(fleet: Fleet, grid: Grid) -> tuple[FloatArray, float]:
@@ -85,7 +85,9 @@ def _solve(
     equal: tuple[Any, FloatArray],
     below: tuple[Any, FloatArray],
 ) -> tuple[FloatArray, float]:
-    """Minimise over strategies (first), further variables and the total load (last, one per slot).
+    """Minimise over strategies (first), further variables and the group's own load (last, one per slot).
+
+    The base load enters as a slope: its own objective is a constant, which may be far above what the group can save.
 
     Args:
         fleet: for its weights.
@@ -104,20 +106,17 @@ def _solve(
     wanted = reference.ravel()[at]
     pad = np.zeros(others - at.size)
     curvature = sparse.block_diag((sparse.diags(np.concatenate((own, pad))), grid.matrix), format="csc")
-    linear = np.concatenate((-own * wanted, pad, np.zeros(slots)))
+    linear = np.concatenate((-own * wanted, pad, grid.slope(np.zeros(slots))))
     summed = sparse.csr_matrix((np.ones(at.size), (at % slots, np.arange(at.size))), (slots, others))
     matrix = sparse.block_array([[equal[0], None], [-summed, sparse.identity(slots)], [below[0], None]], format="csc")
-    sides = np.concatenate((equal[1], grid.base - np.mean(grid.base), below[1]))  # K does not see the mean
+    sides = np.concatenate((equal[1], np.zeros(slots), below[1]))
     cones = [clarabel.ZeroConeT(equal[1].size + slots), clarabel.NonnegativeConeT(below[1].size)]
     upper = sparse.triu(curvature, format="csc")
-    for accuracy in ACCURACIES:
-        settings = clarabel.DefaultSettings()
-        settings.verbose = False
-        settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = accuracy
-        solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
-        if str(solution.status) == "Solved":
-            break
-    else:
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = ACCURACY
+    solution = clarabel.DefaultSolver(upper, linear, matrix, sides, cones, settings).solve()
+    if str(solution.status) != "Solved":
         raise V2gError(f"the central reference ended with {solution.status}, allowed is Solved")
     best = np.zeros(shape)
     best.ravel()[at] = np.array(solution.x)[: at.size]

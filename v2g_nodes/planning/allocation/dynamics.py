@@ -5,18 +5,20 @@ the Laplacian of each vehicle's graph. One Newton step of implicit Euler from x 
 
     x+ = x - r h (1 + h L F'(x))^-1 L F(x),
 
-and r in (0, 1] is found by halving. What is sure at every step, whatever h:
+and r in (0, 1] is found by trial: 1, then SHORTER each time. What is sure at every step, whatever h:
 
 * resources are kept: the change is in the range of L, so it sums to zero for each vehicle;
-* limits are kept: r reaches at most STAY of the way to the nearest one, where the barrier is infinite;
-* the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is halved
+* limits are kept: at and beyond a limit the barrier is infinite, so r is shortened until the state is inside;
+* the storage function decreases: its Hessian plus L+/h is positive, so the change points downhill, and r is shortened
   until the function has come down (Armijo).
 
 As the storage function is strictly convex, its only rest point is the optimum under the barrier, where all payoffs
-of a vehicle agree. h grows with every full step, from the source's dynamics towards Newton's method. The barrier's
-eps shrinks each time the state has settled; as the barrier's potential is never negative this too only lowers the
-storage function. It ends at the eps that is given, else where eps times the number of limits, which bounds what the
-barriers cost at the optimum, is below BIAS of the objective.
+of a vehicle agree. In a step the grid joins the vehicles: it gathers the load each would change alone and how that
+load answers a slope (population.Response), and solves one system of the size of the slots. h grows with every full
+step, from the source's dynamics towards Newton's method. The barrier's eps shrinks each time the state has settled;
+as the barrier's potential is never negative this too only lowers the storage function. It ends at the eps that is
+given, else where eps times the number of limits, which bounds what the barriers cost at the optimum, is below BIAS
+of the yardstick.
 """
 
 from __future__ import annotations
@@ -30,21 +32,19 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.allocation.grid import Grid
 from v2g_nodes.planning.allocation.population import Population
 
-STAY = 0.99  # of the way to the nearest limit
 ARMIJO = 1e-4  # of the decrease a linear model promises
-BIAS = 1e-4  # of the objective: what the barriers may cost
-FLOOR = 1e-4  # of the objective at the start: below, an objective counts as this much
-OBJECTIVE_MIN = 1e-6  # kWh^2: below 1 Wh squared, an objective counts as this much
+BIAS = 1e-4  # of the yardstick: what the barriers may cost
+FLOOR = 1e-4  # of the objective at the start: the yardstick is at least this
+OBJECTIVE_MIN = 1e-6  # kWh^2, 1 Wh squared: the yardstick is at least this
 SHRINK = 0.1  # of eps, each time the state has settled
 SETTLED = 0.1  # of what the barriers may cost: the storage function is this near to its minimum
 ROUNDING = 5e-13  # of the storage function: how exactly it is known
 HIDDEN = 1e-12  # of the storage function: a step that promises less is hardly seen
 AGREED, ENOUGH = 1e-5, 1e-3  # relative spread of payoffs that ends a run, and that will do where rounding is in the way
-STALLED = 1e-3  # of a step: rounding lets it go no further
-PATIENCE = 30  # hidden or stalled steps in which the payoffs may come to agree
+PATIENCE = 30  # hidden steps in which the payoffs may come to agree
 STEP_FIRST, STEP_GROWTH, STEP_LAST = 1.0, 10.0, 1e9  # of h
 ITERATIONS_MAX = 300
-HALVINGS_MAX = 40
+SHORTER, TRIALS_MAX = 0.8, 125  # of a step that does not do: by trial; down to 1e-12 of it
 
 
 @dataclass
@@ -86,12 +86,18 @@ class Run:
 
 
 def yardstick(objective: float, objective_start: float) -> float:
-    """What a difference of objectives is measured against [kWh^2]: the objective itself.
+    """What a difference of objectives is measured against [kWh^2]: the objective, or what is saved if that is less.
 
-    Where it all but vanishes (the owner's reference is feasible and nothing else counts) FLOOR of the objective at
+    Most of the objective may be out of the fleet's reach: few vehicles in a large grid save little of it, and a gap
+    that is small against the whole would say nothing of their plan. Where one or the other all but vanishes (the
+    owner's reference is feasible and nothing else counts, the start is the best there is) FLOOR of the objective at
     the start stands in for it, and OBJECTIVE_MIN where that vanishes too.
+
+    Args:
+        objective: of the plan [kWh^2].
+        objective_start: of the strategies the dynamics start from [kWh^2].
     """
-    return max(objective, FLOOR * objective_start, OBJECTIVE_MIN)
+    return max(min(objective, objective_start - objective), FLOOR * objective_start, OBJECTIVE_MIN)
 
 
 def settle(
@@ -113,7 +119,7 @@ class _Settling:
         self._population, self._grid, self._fixed = population, grid, eps
         self._x = population.start()
         self._objective_start = self._objective(self._x)
-        at_first = yardstick(self._objective_start, self._objective_start) / population.limits
+        at_first = max(self._objective_start, OBJECTIVE_MIN) / population.limits
         self._eps = at_first if eps is None else max(at_first, eps)
         self._step = STEP_FIRST
         self._trace = Trace()
@@ -135,8 +141,8 @@ class _Settling:
         change = self._change(slope)
         promised = -float(np.vdot(slope, change))
         share = self._share(change, promised)
-        small = promised <= HIDDEN * self._storage(self._x) or share < STALLED
-        self._hidden += small and self._step >= STEP_LAST and self._cheap()
+        hidden = promised <= HIDDEN * self._storage(self._x)
+        self._hidden += hidden and self._step >= STEP_LAST and self._cheap()
         self._x = self._x + share * change
         if share == 1.0:
             self._step = min(self._step * STEP_GROWTH, STEP_LAST)
@@ -155,11 +161,11 @@ class _Settling:
     def _share(self, change: FloatArray, promised: float) -> float:
         """Share of the step that stays inside and brings the storage function down."""
         before = self._storage(self._x)
-        share = min(1.0, STAY * self._population.reach(self._x, change))
-        for _ in range(HALVINGS_MAX):
+        share = 1.0
+        for _ in range(TRIALS_MAX):
             if self._storage(self._x + share * change) <= before - ARMIJO * share * promised + ROUNDING * before:
                 return share
-            share *= 0.5
+            share *= SHORTER
         return 0.0
 
     def _slope(self, x: FloatArray) -> FloatArray:

@@ -78,9 +78,6 @@ class Population(Protocol):
     def response(self, x: FloatArray, eps: float, step: float) -> Response:
         """Inverse of the curvature of the same plus the graph's metric over the step."""
 
-    def reach(self, x: FloatArray, change: FloatArray) -> float:
-        """Largest s for which x + s change is not beyond a limit."""
-
     def spread(self, slope: FloatArray, x: FloatArray, grid_slope: FloatArray) -> float:
         """Largest difference of the payoffs of one vehicle, relative to the terms they are made of."""
 

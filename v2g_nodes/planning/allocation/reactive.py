@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray
-from v2g_nodes.planning.allocation import barrier
 from v2g_nodes.planning.allocation.active import INTERIOR
 from v2g_nodes.planning.allocation.fleet import BoolArray, Fleet
 from v2g_nodes.planning.allocation.population import TOLERANCE_KWH, relative_spread, weights
@@ -60,7 +59,7 @@ class ReactivePopulation:
     their barriers keep it above zero and it needs none of its own.
 
     Args:
-        fleet: vehicles, all committed or none.
+        fleet: vehicles, none committed.
         active: energy they charge [kWh], shape (n, slots).
     """
 
@@ -123,18 +122,6 @@ class ReactivePopulation:
         scale = self._has / (net * used - cross**2)
         of_load = np.diag((used * scale).sum(axis=0))
         return ReactiveResponse(used * scale, -cross * scale, net * scale, of_load)
-
-    def reach(self, x: FloatArray, change: FloatArray) -> float:
-        """See Population."""
-        drawn, supplied, left = self._distances(x)
-        step_drawn, step_supplied, _ = _parts(change)
-        zero = np.zeros_like(drawn)
-        return min(
-            barrier.reach(value, step, zero, zero + np.inf)
-            for value, step in (
-                (drawn, step_drawn), (supplied, step_supplied), (left, -step_drawn - step_supplied),
-            )
-        )  # fmt: skip
 
     def spread(self, slope: FloatArray, x: FloatArray, grid_slope: FloatArray) -> float:
         """See Population; the slack, whose payoff is zero, counts, strategies near the rating do not."""

@@ -91,7 +91,7 @@ def run_studies(
 
 
 def saturation(points: Sequence[Point]) -> int | None:
-    """Number of vehicles from which more of them no longer make the load smoother; None: they still do.
+    """Number of vehicles after which more of them first make the load no smoother; None: they always do.
 
     Args:
         points: of a study of numbers, ascending.

@@ -25,7 +25,8 @@ def summary(allocation: Allocation) -> dict[str, object]:
         constraint_violations: limits crossed, over all steps.
         roughness_without, roughness_with: sum of squared load steps, without any vehicle and with the plan [kW^2].
         peak_without, peak_with: largest load, likewise [kW].
-        gap_to_centralized: the larger of the gaps of active and of reactive power; None: no reference was found.
+        gap_to_centralized: the larger of the gaps of active and of reactive power (see allocation.Gap), reactive power
+            beside the active power as planned; None: no reference was found.
         iterations: steps of the dynamics.
         After these: the load if all followed their references, storage_rises (steps at which the storage function
         rose by more than rounding), the parts of the gap, and what else may be of interest.
