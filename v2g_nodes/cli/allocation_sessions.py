@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.allocation.problem import Vehicle
+from v2g_nodes.planning.slots import whole_slots
 from v2g_nodes.sim.sessions import Session, read_sessions, sessions_of_day
 from v2g_nodes.sim.time_axis import format_clock
 
 SOC_MIN_SHARE, SOC_GOAL_SHARE = 0.15, 0.9  # of the battery: 3.6 and 21.6 of 24 kWh, as in the source's set
 RATING_PER_KW = 1.0 / 0.9  # a charger's apparent over its active power
-EDGE = 1e-9  # of a slot
+EDGE = 1e-9  # relative, of an energy
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ def read_stays(
     vehicles, short = [], {}
     for session in sessions:
         _check_session(path, session, power_kw, battery_kwh)
-        arrival = max(0, math.ceil((session.arrival_s - start_s) / slot_s - EDGE))
-        departure = min(slots, math.floor((session.departure_s - start_s) / slot_s + EDGE))
+        arrival, departure = whole_slots(session.arrival_s - start_s, session.departure_s - start_s, slot_s, slots)
         if departure <= arrival:
             continue
         name, energy = session.session_id, min(session.energy_kwh, power_kw * slot_h * (departure - arrival))
