@@ -69,6 +69,7 @@ def test_the_sources_setting_has_the_sources_bound() -> None:
     coupled = coupling([uniform_fleet(5000, 24)], 24, source_slope(5000))
     assert coupled.source == pytest.approx(0.96667, abs=1e-4)
     assert coupled.eta_source == pytest.approx(1.017, abs=1e-3)
+    assert coupled.rate_source(1.0) == pytest.approx(0.96667, abs=1e-4)
     assert coupled.eta_max == pytest.approx(1.348, abs=1e-3)
     assert coupled.eta_best == pytest.approx(0.805, abs=1e-3)
 

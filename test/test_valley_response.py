@@ -11,8 +11,10 @@ import pytest
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.valley.block import Block
+from v2g_nodes.planning.valley.cell import Cell
 from v2g_nodes.planning.valley.fleet import Fleet, check_fleet, random_fleet, uniform_fleet
 from v2g_nodes.planning.valley.ramps import Ramps
+from v2g_nodes.planning.valley.stays import Stay, fleet_of
 
 VEHICLES = 5
 
@@ -90,3 +92,30 @@ def test_a_fleet_that_can_not_be_planned_is_refused_by_name(change: dict[str, Fl
 def test_an_empty_fleet_is_refused() -> None:
     with pytest.raises(InputError, match="fleet has 0 vehicles"):
         check_fleet(uniform_fleet(0, 24), 24)
+
+
+def test_charge_stays_inside_the_battery_on_the_way() -> None:
+    fleet = replace(random_fleet(400, 48, 0.5, 3, 1.0), benefit=np.full(400, np.inf))
+    price = np.random.default_rng(3).uniform(0.0, 0.6, 48)
+    block = Block(fleet, 0.5)
+    charge = block.schedule(Ramps(price)).cumsum(axis=1) * 0.5
+    room, reserve = fleet.room_kwh[:, None], fleet.reserve_kwh[:, None]
+    assert (charge - room).max() < 1e-6
+    assert (-charge - reserve).max() < 1e-6
+    touched = (np.abs(charge - room) < 1e-6) | (np.abs(charge + reserve) < 1e-6)
+    assert touched[:, :-1].any(axis=1).sum() > 50, "the bounds matter"
+
+
+def test_a_pack_wears_as_its_cells_do() -> None:
+    """1000 cells in series share 3.3 kW: 1 A each at 3.3 V, so they lose 1e-9 + 2e-9 Ah/s, 3.3 Wh cost 3 EUR/Wh."""
+    a, b = Cell(3.0, 1e-9, 2e-9, 3.3).pack(1000.0)
+    assert a * 3.3**2 == pytest.approx(1000 * 1e-9 * 3600 * 3.3 * 3.0)
+    assert b * 3.3 == pytest.approx(1000 * 2e-9 * 3600 * 3.3 * 3.0)
+
+
+def test_what_a_battery_does_not_take_it_may_give_by_half() -> None:
+    stays = [Stay("a", 0.0, 7200.0, 10.0)]
+    chargers = {"power_kw": 11.0, "battery_kwh": 40.0, "quadratic": 0.003, "linear": 0.0, "benefit": np.inf}
+    fleet = fleet_of(stays, 4, 1.0, **chargers, discharge_kw=3.0).fleet
+    assert (fleet.room_kwh[0], fleet.reserve_kwh[0]) == (25.0, 15.0)
+    assert fleet_of(stays, 4, 1.0, **chargers).fleet.reserve_kwh[0] == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.market_planner_node import MarketPlannerNode
 
 from .conftest import Bench
-from .test_market_planner import FLEET
+from .test_market_planner import FLEET, write
 from .test_settable_parameters import put
 
 HOUR_S = 3600.0
@@ -56,7 +57,8 @@ class Rig:
 
         def planned() -> bool:
             self.status.publish(message)
-            return len(self.node._fleet.stays) == vehicles and self.heard[-1].plan_version not in versions
+            fits = len(self.node._fleet.stays) == vehicles and self.node._plan.version not in versions
+            return fits and self.heard[-1].plan_version == self.node._plan.version
 
         self.bench.until(planned, f"a plan for {vehicles} vehicles")
         return self.plan
@@ -85,6 +87,25 @@ def test_a_module_that_falls_silent_or_talks_nonsense_has_no_vehicle(bench: Benc
         assert planned_kwh(rig.say(vehicle(session_id=str(nonsense), **nonsense), 0), 7.5, 24.0) == 0.0
     rig.say(vehicle(session_id="again"), 1)
     bench.until(lambda: not rig.node._fleet.stays, "the module is silent for too long")
+
+
+def test_who_was_to_come_and_has_not_is_not_waited_for(bench: Bench) -> None:
+    rig = Rig(bench, **{**SESSION, "session_arrival_s": [7.2 * HOUR_S]})
+    bench.until(lambda: rig.heard)
+    assert (len(rig.node._fleet.stays), set(rig.plan.base_kw)) == (0, {0.0})
+
+
+def test_prices_and_load_are_looked_at(bench: Bench, tmp_path: Path) -> None:
+    """The session is from 10 to 14 h. Between 11 and 12 h the price is not known; then it is cheap."""
+    prices = [(h, -5.0 if h == 12 else 300.0) for h in range(24) if not 7 <= h <= 11]
+    dear = write(tmp_path, "p.csv", "hour_local,price_eur_per_mwh", prices)
+    rig = Rig(bench, prices_csv=dear, **{**SESSION, "session_energy_kwh": [2.0]})
+    bench.until(lambda: rig.heard)
+    assert planned_kwh(rig.plan, 12.0, 13.0) == pytest.approx(-2.0, abs=1e-4)
+    load = write(tmp_path, "l.csv", "hour_local,site_load_kw", [(h, 1.0 if h == 11 else 9.0) for h in range(24)])
+    rig = Rig(bench, rule="allocation", site_load_csv=load, smoothing=0.0, commitment=0.001, **SESSION)
+    bench.until(lambda: rig.heard and rig.plan.rule == "allocation")
+    assert planned_kwh(rig.plan, 11.0, 12.0) < -2.5, "it fills the hole"
 
 
 def test_a_departure_that_is_past_or_not_known_owes_nothing(bench: Bench) -> None:
