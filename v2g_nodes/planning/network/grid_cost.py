@@ -105,6 +105,16 @@ class GridCost:
     def _shedding(self) -> ConeProgram:
         return ConeProgram(self.instance.grid, shedding=True)
 
+    def least_cuts(self) -> Cuts:
+        """What each slot costs at least, whatever the stations do: generators at their cheapest."""
+        day, generators = self.instance, self.instance.grid.generators
+        low, high = generators.p_min_mw, generators.p_max_mw
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inner = np.where(generators.c2 > 0.0, -generators.c1 / (2.0 * generators.c2), low)
+        power = np.stack([low, high, np.clip(inner, low, high)], axis=1)
+        least = float(generators.cost_eur_per_h(power).min(axis=1).sum()) * day.slot_h
+        return Cuts(np.arange(day.slots), np.full(day.slots, least), np.zeros((day.slots, len(day.stations))))
+
     def evaluate(self, station_kw: FloatArray) -> Evaluation:
         """Cost, limits and cuts at station powers, shape (stations, slots) [kW]."""
         self.evaluations += 1
