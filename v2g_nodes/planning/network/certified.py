@@ -26,6 +26,7 @@ from v2g_nodes.planning.network.plan import ROUNDED, Plan, cleaned
 from v2g_nodes.planning.network.prices import Prices
 
 TANGENTS_MAX = 6
+TANGENT_SHARE = 1e-3  # of the allowed gap: a second answer costs next to nothing
 MIXTURES_MAX = 80
 FIXED_ROUNDS_MAX = 4
 MIXTURE_SHARE = 0.1  # of the allowed gap that better prices may still be worth
@@ -139,12 +140,12 @@ def _by_prices(found: Certified, grid: GridCost, program: VehicleProgram) -> Non
     day = found.instance
     prices = Prices(day, grid)
     at = prices.evaluate(np.zeros((len(day.stations), day.slots)))
-    for _ in range(TANGENTS_MAX):
+    for count in range(TANGENTS_MAX):
         offer = prices.tangent(at)
         at = prices.evaluate(day.station_kw(offer.power_kw))
         plan, before = Plan(day, offer.power_kw, at), found.gap
         found.take("prices", plan, offer.bound_eur, offer.price_eur_per_kwh)
-        if found.closed:
+        if found.gap <= TANGENT_SHARE * found.gap_asked or (found.closed and count > 0):
             return
         if not plan.holds or not found.gap < before:
             break

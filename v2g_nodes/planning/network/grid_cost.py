@@ -53,6 +53,11 @@ class Cuts:
         return Cuts(np.concatenate([self.slot, other.slot]), np.concatenate([self.constant, other.constant]),
                     np.concatenate([self.slope, other.slope]))  # fmt: skip
 
+    def without(self, slots: IntArray) -> Cuts:
+        """Those of other slots."""
+        kept = ~np.isin(self.slot, slots)
+        return Cuts(self.slot[kept], self.constant[kept], self.slope[kept])
+
 
 def no_cuts(stations: int) -> Cuts:
     """An empty set."""

@@ -35,6 +35,7 @@ class Instance:
 
     Args:
         name: for results.
+        case: name of the grid's case.
         grid: radial.
         p_load_kw: active load of each bus without stations, shape (buses, slots), in the grid's order [kW].
         q_load_kvar: reactive load [kvar].
@@ -45,6 +46,7 @@ class Instance:
     """
 
     name: str
+    case: str
     grid: Grid
     p_load_kw: FloatArray
     q_load_kvar: FloatArray

@@ -78,7 +78,7 @@ def instance_of(
     stations = _stations(values, grid)
     loads = (_load(values, key, column, case, grid, slots) for key, column in (("Pd_kW", 2), ("Qd_kW", 3)))
     fleet = _vehicles(values, grid, stations, efficiency_at)
-    instance = Instance(name, grid, *loads, price, float(_need(values, "dt_h", name)), stations, fleet)
+    instance = Instance(name, case.name, grid, *loads, price, float(_need(values, "dt_h", name)), stations, fleet)
     check_instance(instance)
     return instance
 

@@ -36,6 +36,9 @@ class Solution:
         objective: of the solution, extra costs of binaries included [EUR].
         bound: no solution is below, with the solver's tolerances taken off [EUR].
         power_kw: battery powers, shape (vehicles, slots) [kW].
+        station_kw: net power of stations, shape (stations, slots) [kW]; fractional binaries may make it another than
+            that of `power_kw`.
+        generation_eur: what the cuts say that the grid costs [EUR].
         binaries: charging, then discharging, shape (2, cells).
         missing_kwh: energy that a vehicle lacks, shape (vehicles,).
     """
@@ -45,6 +48,8 @@ class Solution:
     objective: float
     bound: float
     power_kw: FloatArray
+    station_kw: FloatArray
+    generation_eur: float
     binaries: FloatArray
     missing_kwh: FloatArray
 
@@ -142,6 +147,7 @@ class VehicleProgram:
         # reduced costs may be wrong by the tolerance, each over the width of its column
         bound -= TOLERANCE * float(width[np.isfinite(width)].sum())
         return Solution(found, infeasible, float(info.objective_function_value), bound, power,
+                        x[self.station].reshape(len(self.instance.stations), -1), float(x[self.cost].sum()),
                         np.array([x[self.z_charge], x[self.z_discharge]]), x[self.missing])  # fmt: skip
 
     def _columns(self, binary_cost: FloatArray | None, fixed: FloatArray | None) -> tuple[FloatArray, ...]:

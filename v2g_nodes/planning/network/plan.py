@@ -93,7 +93,7 @@ def vehicle_faults(plan: Plan) -> list[str]:
 
 
 def grid_faults(plan: Plan) -> list[str]:
-    """Limits that the plan passes in the AC power flow, the worst slot of each bus or branch, a line each."""
+    """Limits that the plan passes in the AC power flow, at the worst slot of each bus or branch, a line each."""
     grid, flow, found = plan.instance.grid, plan.evaluation.flow, []
     for slot in np.flatnonzero(~flow.settled):
         found.append(f"slot {slot}: the AC power flow has no solution, the grid can't carry its load")
