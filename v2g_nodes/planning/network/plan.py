@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray
-from v2g_nodes.planning.network.grid_cost import Evaluation, GridCost
+from v2g_nodes.planning.network.grid_cost import VOLTAGE_PU, Evaluation, GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.opf import ConeProgram
 
@@ -140,8 +140,10 @@ LOOSE_PU2 = 1e-5  # residual from which a cone is called loose; tight ones end b
 
 def check_relaxation(plan: Plan) -> Relaxation:
     """Solve the relaxed program at the plan's powers and compare it with the AC power flow."""
-    day = plan.instance
-    program = ConeProgram(day.grid)
+    day, grid = plan.instance, plan.instance.grid
+    within = 2.0 * VOLTAGE_PU  # a plan may be this far beyond a limit, where the program would have no solution
+    program = ConeProgram(replace(grid, v_min=grid.v_min - within, v_max=grid.v_max + within,
+                                  current_max=grid.current_max + within))  # fmt: skip
     p_load, q_load = day.loads_pu(plan.evaluation.station_kw)
     found = [program.solve(p_load[:, slot], q_load[:, slot]) for slot in range(day.slots)]
     costs = np.array([one.value * day.slot_h if one.solved else np.nan for one in found])
