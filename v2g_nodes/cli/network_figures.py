@@ -22,7 +22,7 @@ Draw = Callable[[Figure, Axes], None]
 
 
 def diagram_places(grid: Grid) -> FloatArray:
-    """Where buses stand in a single-line diagram, shape (buses, 2): branches from the slack bus, then rows of leaves."""
+    """Where buses stand in a single-line diagram, shape (buses, 2): branches from the slack bus, then rows."""
     depth, row = np.zeros(len(grid)), np.zeros(len(grid))
     for bus in range(1, len(grid)):
         depth[bus] = depth[grid.parent[bus]] + 1
@@ -43,9 +43,9 @@ def diagram_places(grid: Grid) -> FloatArray:
 def panels(run: Run) -> dict[str, Draw]:
     """Title and drawing of every figure."""
     plan, day = run.plan, run.plan.instance
-    hours = day.slot_h * np.arange(day.slots)
+    hours: FloatArray = day.slot_h * np.arange(day.slots, dtype=np.float64)
     names = [f"bus {day.grid.buses[bus]}" for bus in day.stations.bus]
-    voltage = np.abs(plan.evaluation.flow.voltage)
+    voltage: FloatArray = np.abs(plan.evaluation.flow.voltage)
     by_slot = {"generation": plan.evaluation.cost_eur,
                "vehicles": plan.evaluation.station_kw.sum(axis=0) * day.price_eur_per_kwh * day.slot_h}  # fmt: skip
     found = {
@@ -82,10 +82,14 @@ def _diagram(run: Run) -> Draw:
             above, here = places[grid.parent[bus]], places[bus]
             lines += [[above, (above[0], here[1])], [(above[0], here[1]), here]]
         axis.add_collection(LineCollection(lines, colors=INK, linewidths=0.8))
-        dots = axis.scatter(*places.T, c=lowest, s=34, zorder=3, cmap="viridis", edgecolors=INK, linewidths=0.4)
+        dots = axis.scatter(
+            places[:, 0], places[:, 1], c=lowest, s=34, zorder=3, cmap="viridis", edgecolors=INK, linewidths=0.4
+        )
         figure.colorbar(dots, ax=axis, shrink=0.8)
         at = places[day.stations.bus]
-        axis.scatter(*at.T, s=110, facecolors="none", edgecolors=COLD, linewidths=1.6, zorder=4, label="station")
+        axis.scatter(
+            at[:, 0], at[:, 1], s=110, facecolors="none", edgecolors=COLD, linewidths=1.6, zorder=4, label="station"
+        )
         every = max(1, len(grid) // 24)
         shown = {0, *map(int, day.stations.bus), *range(0, len(grid), every)}
         for bus in shown:

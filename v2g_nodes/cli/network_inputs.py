@@ -69,12 +69,16 @@ def _made(options: NetworkOptions, name: str) -> tuple[Instance, str]:
         buses = tuple(int(word) for word in (options.stations or str(STATION)).split(","))
     except ValueError as error:
         raise InputError(f"--stations {options.stations}: allowed are numbers of buses, as 6,22") from error
-    sample = Sample(options.seed, buses, options.cap_kw, options.slots, options.arrivals, options.spots, options.load_factor)
+    sample = Sample(
+        options.seed, buses, options.cap_kw, options.slots, options.arrivals, options.spots, options.load_factor
+    )
     price = None
     if options.prices is not None:
         price = 1e3 * read_series(options.prices, "price").slot_means(0.0, DAY_S / options.slots, options.slots)
     values = make_values(case, sample, price)
-    instance = instance_of(values, case, f"{case.name} seed {options.seed}", options.efficiency_at, options.line_charging)
+    instance = instance_of(
+        values, case, f"{case.name} seed {options.seed}", options.efficiency_at, options.line_charging
+    )
     if options.save is not None:
         Path(options.save).write_text(json.dumps(values) + "\n", encoding="utf-8")
     shape = "a made day" if options.prices is None else options.prices

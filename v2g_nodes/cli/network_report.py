@@ -22,7 +22,7 @@ CARDS = (
     ("cone residual", "relaxation_residual_max", "{:.1e} pu²"), ("time", "seconds", "{:.3f} s"),
 )  # fmt: skip
 HEAD_OF_PEERS = ("", "objective [EUR]", "bound [EUR]", "gap", "seconds", "power flow")
-HEAD_OF_RADII = ("radius", "feasible", "objective [EUR]", "gap [%]", "seconds")
+HEAD_OF_RADII = ("radius", "feasible", "objective [EUR]", "gap", "seconds")
 
 
 def write_report(folder: Path, run: Run) -> Path:
@@ -50,34 +50,40 @@ def write_report(folder: Path, run: Run) -> Path:
 
 def _page(run: Run) -> str:
     figures = run.figures
-    badge = '<span class="badge">feasible</span>' if figures["feasible"] else '<span class="badge bad">best effort</span>'
+    badge = (
+        '<span class="badge">feasible</span>' if figures["feasible"] else '<span class="badge bad">best effort</span>'
+    )
     cards = "".join(f'<div class="card"><b>{_shown(figures[key], form)}</b><span>{label}</span></div>'
                     for label, key, form in CARDS)  # fmt: skip
     plots = "".join(f'<div class="plot">{draw(title, how)}</div>' for title, how in panels(run).items())
     parts = [f"<h2>Why not all could be had</h2>{_list(run.reasons)}" if run.reasons else ""]
     if run.figures["loose_slots"]:
         parts.append(f"<h2>Loose cones</h2><p>The relaxation is not exact in slots {figures['loose_slots']}.</p>")
-    rows = [(figures["method"], figures["objective_eur"], figures["lower_bound_eur"], figures["gap"], figures["seconds"],
-             "ok" if figures["feasible"] else "not kept")]  # fmt: skip
-    rows += [(one["peer"], one["objective_eur"], one["bound_eur"], one["gap"], one["seconds"],
-              "ok" if one["feasible"] else "not kept") for one in figures["peers"]]  # fmt: skip
+    own = {**figures, "peer": figures["method"], "bound_eur": figures["lower_bound_eur"]}
+    keys = ("peer", "objective_eur", "bound_eur", "gap", "seconds")
+    rows = [(*(one[key] for key in keys), "ok" if one["feasible"] else "not kept") for one in (own, *figures["peers"])]
     parts.append(f"<h2>Beside peers</h2>{_table(HEAD_OF_PEERS, rows)}")
     if "radii" in run.more:
-        radii = [(one["radius"], one["feasible"], one["objective_eur"], None if one["gap"] is None else 100 * one["gap"],
-                  one["seconds"]) for one in run.more["radii"]]  # fmt: skip
+        keys = ("radius", "feasible", "objective_eur", "gap", "seconds")
+        radii = [tuple(one[key] for key in keys) for one in run.more["radii"]]
         parts.append(f"<h2>Two-stage: sensitivity to the radius</h2>{_table(HEAD_OF_RADII, radii)}")
     numbers = [(key, value) for key, value in figures.items() if isinstance(value, (int, float, str))]
-    return html_page(f"Network plan: {html.escape(figures['instance'])}", f"""<header><h1>Vehicles and power flow</h1>{badge}
-</header><p class="sub">{html.escape(figures["instance"])}, {figures["vehicles"]} vehicles, {figures["slots"]} slots; power
-above 0 is drawn from the grid; generation counts the energy of vehicles too, as in the source</p>
+    return html_page(
+        f"Network plan: {html.escape(figures['instance'])}",
+        f"""<header><h1>Vehicles and power flow</h1>{badge}
+</header><p class="sub">{html.escape(figures["instance"])}, {figures["vehicles"]} vehicles, {figures["slots"]} slots;
+power above 0 is drawn from the grid; generation counts the energy of vehicles too, as in the source</p>
 <div class="cards">{cards}</div>{parts[0]}<h2>Figures</h2><div class="plots">{plots}</div>{"".join(parts[1:])}
 <h2>Numbers</h2>{_table((), numbers)}<h2>Input</h2>{_list(run.asked.notes)}
-<p class="sub">v2g_nodes {__version__}; the numbers of every figure are in summary.json</p>""")
+<p class="sub">v2g_nodes {__version__}; the numbers of every figure are in summary.json</p>""",
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, *rows] if head else list(rows)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in line) + "</tr>" for line in lines)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in line) + "</tr>" for line in lines
+    )
     return f'<div class="table"><table>{body}</table></div>'
 
 

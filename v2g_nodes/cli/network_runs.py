@@ -146,7 +146,8 @@ def _rolling(asked: Asked, tell: Tell) -> Run:
     late = [f"{real.vehicles.names[k]}: {why}" for k, why in found.short.items()]
     return Run(asked, found.plan, hindsight.bound_eur, found.seconds, np.inf, _prices(found.plan), {
         "hindsight_eur": hindsight.objective_eur, "replans": found.replans, "replan_seconds_max": found.longest_s,
-        "forecast_vehicles": len(asked.instance.vehicles), "real_vehicles": len(real.vehicles)}, tuple(late))  # fmt: skip
+        "forecast_vehicles": len(asked.instance.vehicles), "real_vehicles": len(real.vehicles),
+    }, tuple(late))  # fmt: skip
 
 
 def _distributed(asked: Asked, tell: Tell) -> Run:

@@ -26,6 +26,8 @@ def write_schedule(path: str, plan: Plan) -> None:
             for k, name in enumerate(fleet.names):
                 bus = day.grid.buses[day.stations.bus[fleet.station[k]]]
                 for slot in range(int(fleet.arrival[k]), int(fleet.departure[k])):
-                    writer.writerow([name, bus, slot, repr(float(plan.power_kw[k, slot])), repr(float(energy[k, slot + 1]))])
+                    writer.writerow(
+                        [name, bus, slot, repr(float(plan.power_kw[k, slot])), repr(float(energy[k, slot + 1]))]
+                    )
     except OSError as error:
         raise InputError(f"--schedule {path}: {error.strerror}") from error

@@ -42,8 +42,10 @@ def plan_network(
     save: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the day that is made as an instance.")] = None,
     efficiency_at: Annotated[
         str,
-        typer.Option(help=f"Which side of the charger its losses show at: {', '.join(EFFICIENCY_AT)}. "
-                     "grid: powers are the battery's, as in the source."),
+        typer.Option(
+            help=f"Which side of the charger its losses show at: {', '.join(EFFICIENCY_AT)}. "
+            "grid: powers are the battery's, as in the source."
+        ),
     ] = "grid",
     line_charging: Annotated[bool, typer.Option("--line-charging", help="Count the charging of lines.")] = False,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "certified",
@@ -97,7 +99,8 @@ def plan_network(
         (("--gap", gap, 0.0, 1.0), ("--seconds-max", seconds_max, 0.1, 1e6), ("--penalty", penalty, 0.0, 1e6),
          ("--threshold", threshold, 0.0, 0.499), ("--change", change, 0.0, 1.0), ("--fractional", fractional, 0.0, 1e6),
          ("--rounds-max", rounds_max, 1, 1000), ("--loss", loss, 0.0, 0.9), ("--surprise", surprise, 0.0, 24.0),
-         ("--absent", absent, 0.0, 1.0), ("--peer-runs", peer_runs, 1, 100), ("--peer-seconds", peer_seconds, 1.0, 1e6)),
+         ("--absent", absent, 0.0, 1.0), ("--peer-runs", peer_runs, 1, 100),
+         ("--peer-seconds", peer_seconds, 1.0, 1e6)),
     )  # fmt: skip
     for path, option in ((json, "--json"), (schedule, "--schedule"), (save, "--save")):
         check_writable(path, option)

@@ -43,6 +43,11 @@ class Steps:
     last: FloatArray
 
 
+#: levels of a vehicle, for each those that one slot leads to, grid energy between them, the first, 0 at those that may
+#: be the last
+Levels = tuple[FloatArray, list[IntArray], FloatArray, int, FloatArray]
+
+
 class BestResponse:
     """Answers of vehicles to prices.
 
@@ -56,7 +61,7 @@ class BestResponse:
         self._vehicles, self._slots, self._slot_h = vehicles, slots, slot_h
         self._steps = _pad([_steps_of(vehicles, k, slot_h) for k in range(len(vehicles))])
         self._present = [np.flatnonzero((vehicles.arrival <= t) & (t < vehicles.departure)) for t in range(slots)]
-        self._of = [(s.to[n], s.grid_kwh[n]) for s in [self._steps] for n in self._present]
+        self._of = [(self._steps.to[who], self._steps.grid_kwh[who]) for who in self._present]
 
     def answer(self, price_eur_per_kwh: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Cheapest way for each vehicle.
@@ -92,6 +97,27 @@ class BestResponse:
         return ahead[every, steps.first], power
 
 
+def most_reachable_kwh(vehicles: Vehicles, slot_h: float) -> FloatArray:
+    """Most energy that each vehicle can have at departure when nothing but itself limits it, shape (vehicles,)."""
+    room = vehicles.capacity_kwh - vehicles.start_kwh
+    stay = vehicles.departure - vehicles.arrival
+    with np.errstate(divide="ignore", invalid="ignore"):  # as many slots as fit in at the least power
+        least = vehicles.charge_min_kw * slot_h
+        count = np.where(least > 0.0, np.minimum(stay, np.floor((room + ROUNDED_KWH) / least)), stay)
+    most = vehicles.start_kwh + np.minimum(room, count * vehicles.charge_max_kw * slot_h)
+    for k in np.flatnonzero(most < vehicles.goal_kwh - ROUNDED_KWH):  # discharging first may make room for whole steps
+        if _divisor(vehicles, k, slot_h) is None:
+            continue
+        levels, ways, _, first, _ = _steps_of(vehicles, k, slot_h)
+        reached = np.arange(len(levels)) == first
+        for _ in range(int(stay[k])):
+            following = np.zeros(len(levels), dtype=bool)
+            following[np.concatenate([ways[here] for here in np.flatnonzero(reached)])] = True
+            reached = following
+        most[k] = max(most[k], levels[reached].max())
+    return np.asarray(most)
+
+
 def has_levels(vehicles: Vehicles, slot_h: float) -> bool:
     """Whether every vehicle's steps have a lattice that is coarse enough."""
     return all(_divisor(vehicles, k, slot_h) is not None for k in range(len(vehicles)))
@@ -101,7 +127,9 @@ def _divisor(vehicles: Vehicles, k: int, slot_h: float) -> float | None:
     sizes = [getattr(vehicles, f"{way}_{end}_kw")[k] * slot_h
              for way in ("charge", "discharge") for end in ("min", "max")]  # fmt: skip
     parts = [Fraction(float(size)).limit_denominator(DENOMINATOR_MAX) for size in sizes if size > 0.0]
-    if any(abs(float(part) - size) > 1e-12 * size for part, size in zip(parts, [s for s in sizes if s > 0], strict=True)):
+    if any(
+        abs(float(part) - size) > 1e-12 * size for part, size in zip(parts, [s for s in sizes if s > 0], strict=True)
+    ):
         return None
     if not parts:
         return 1e9
@@ -111,8 +139,8 @@ def _divisor(vehicles: Vehicles, k: int, slot_h: float) -> float | None:
     return float(common) if 4 * span / float(common) < LEVELS_MAX else None
 
 
-def _steps_of(vehicles: Vehicles, k: int, slot_h: float) -> tuple[FloatArray, list[IntArray], FloatArray, int]:
-    """Levels of one vehicle, and for each the levels that one slot leads to."""
+def _steps_of(vehicles: Vehicles, k: int, slot_h: float) -> Levels:
+    """Those of one vehicle."""
     step = _divisor(vehicles, k, slot_h)
     if step is None:
         raise ValueError(f"{vehicles.names[k]} has no lattice of levels, see has_levels")
@@ -130,11 +158,16 @@ def _steps_of(vehicles: Vehicles, k: int, slot_h: float) -> tuple[FloatArray, li
         ways |= (sign * change >= max(least, 2 * ROUNDED_KWH) - ROUNDED_KWH) & (sign * change <= most + ROUNDED_KWH)
     eta = vehicles.eta[k]
     grid = np.where(change > 0.0, change / eta, change * eta)
-    return levels, [np.flatnonzero(row) for row in ways], grid, int(np.abs(levels - vehicles.start_kwh[k]).argmin()), (
-        np.where(levels >= vehicles.goal_kwh[k] - ROUNDED_KWH, 0.0, np.inf))
+    return (
+        levels,
+        [np.flatnonzero(row) for row in ways],
+        grid,
+        int(np.abs(levels - vehicles.start_kwh[k]).argmin()),
+        (np.where(levels >= vehicles.goal_kwh[k] - ROUNDED_KWH, 0.0, np.inf)),
+    )
 
 
-def _pad(found: list) -> Steps:
+def _pad(found: list[Levels]) -> Steps:
     count, most = len(found), max((len(one[0]) for one in found), default=1)
     wide = max((len(row) for one in found for row in one[1]), default=1)
     level, last = np.zeros((count, most)), np.full((count, most), np.inf)

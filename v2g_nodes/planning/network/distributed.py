@@ -162,7 +162,9 @@ def station_agents(instance: Instance, plan: AveragingPlan, resend_ns: int = 1) 
     if count > STATIONS_MAX:
         raise InputError(f"{count} stations exchange prices, allowed up to {STATIONS_MAX}")
     generators = instance.grid.generators
-    most = 3.0 * float(np.abs(generators.c1 + 2.0 * generators.c2 * generators.p_max_mw).max())  # losses treble no price
+    most = 3.0 * float(
+        np.abs(generators.c1 + 2.0 * generators.c2 * generators.p_max_mw).max()
+    )  # losses treble no price
     if most >= LARGEST_VALUE:
         raise InputError(f"prices reach {most:g} EUR/MWh, allowed below {LARGEST_VALUE:g} EUR/MWh")
     return {k + 1: StationAgent(k, instance, plan, resend_ns) for k in range(count)}
@@ -182,4 +184,3 @@ def joint_plan(instance: Instance, agents: Mapping[int, StationAgent]) -> Plan:
     if not plan.holds:
         raise InfeasibleError(f"{instance.name}: limits of the grid bind, allowed is a central plan")
     return plan
-

@@ -189,5 +189,7 @@ def _check_generators(grid: Grid, where: str) -> None:
         name = f"{where}: generator at bus {grid.buses[bus]}"
         if not generators.c2[k] >= 0.0:
             raise InputError(f"{name}: quadratic cost is {generators.c2[k]:g}, allowed at least 0")
-        if not (generators.p_min_mw[k] <= generators.p_max_mw[k] and generators.q_min_mvar[k] <= generators.q_max_mvar[k]):
+        if not (
+            generators.p_min_mw[k] <= generators.p_max_mw[k] and generators.q_min_mvar[k] <= generators.q_max_mvar[k]
+        ):
             raise InputError(f"{name}: least power is above the largest")

@@ -152,12 +152,14 @@ class GridCost:
         return Evaluation(station_kw, cost, within, flow, cuts, limit, price, generator_mw)
 
     def _excess(self, flow: Flow) -> tuple[FloatArray, FloatArray]:
-        """By how much limits are passed: low voltage and current, and high voltage; shape (2 x buses or buses, slots)."""
+        """By how much limits are passed: low voltage and current (2 x buses, slots), high voltage (buses, slots)."""
         grid = self.instance.grid
         voltage, current = np.abs(flow.voltage), np.sqrt(flow.current2)
         low, high = grid.v_min[:, None] - voltage, voltage - grid.v_max[:, None]
         low[0] = high[0] = -1.0  # the slack bus holds what it holds
-        return np.vstack([low, np.where(np.isfinite(grid.current_max)[:, None], current - grid.current_max[:, None], -1.0)]), high
+        return np.vstack(
+            [low, np.where(np.isfinite(grid.current_max)[:, None], current - grid.current_max[:, None], -1.0)]
+        ), high
 
     def _beyond_slack(self, generator_mw: FloatArray, flow: Flow) -> NDArray[np.bool_]:
         """Slots in which the slack bus's generator would have to leave its range."""
@@ -166,8 +168,9 @@ class GridCost:
         others = np.flatnonzero(generators.bus == 0)[1:]
         active, reactive = generator_mw[k], flow.q[0] * grid.base_mva
         q_min, q_max = (limit[[k, *others]].sum() for limit in (generators.q_min_mvar, generators.q_max_mvar))
-        return ((active < generators.p_min_mw[k] - POWER_MW) | (active > generators.p_max_mw[k] + POWER_MW)
-                | (reactive < q_min - POWER_MW) | (reactive > q_max + POWER_MW))  # fmt: skip
+        p_min, p_max = generators.p_min_mw[k], generators.p_max_mw[k]
+        excess = np.maximum.reduce([p_min - active, active - p_max, q_min - reactive, reactive - q_max])
+        return np.asarray(excess > POWER_MW)
 
     def _dispatch(self, slots: IntArray, p_load: FloatArray, q_load: FloatArray) -> dict[int, Dispatch]:
         return {int(slot): self._program.solve(p_load[:, slot], q_load[:, slot]) for slot in slots}

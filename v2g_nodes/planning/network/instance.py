@@ -111,5 +111,7 @@ def check_instance(instance: Instance) -> None:
         raise InputError(f"{name}: 0 stations, allowed at least 1")
     for bus, cap in zip(instance.stations.bus, instance.stations.cap_kw, strict=True):
         if not cap >= 0.0:
-            raise InputError(f"{name}: cap of the station at bus {instance.grid.buses[bus]} is {cap:g} kW, allowed 0 up")
+            raise InputError(
+                f"{name}: cap of the station at bus {instance.grid.buses[bus]} is {cap:g} kW, allowed 0 up"
+            )
     check_vehicles(instance.vehicles, slots, len(instance.stations))

@@ -76,9 +76,10 @@ def instance_of(
     if price.shape != (slots,):
         raise InputError(f"price has {price.size} values, allowed {slots}")
     stations = _stations(values, grid)
-    loads = (_load(values, key, column, case, grid, slots) for key, column in (("Pd_kW", 2), ("Qd_kW", 3)))
+    active, reactive = (_load(values, key, column, case, grid, slots) for key, column in (("Pd_kW", 2), ("Qd_kW", 3)))
     fleet = _vehicles(values, grid, stations, efficiency_at)
-    instance = Instance(name, case.name, grid, *loads, price, float(_need(values, "dt_h", name)), stations, fleet)
+    slot_h = float(_need(values, "dt_h", name))
+    instance = Instance(name, case.name, grid, active, reactive, price, slot_h, stations, fleet)
     check_instance(instance)
     return instance
 
@@ -106,7 +107,9 @@ def _load(values: Mapping[str, Any], key: str, column: int, case: Case, grid: Gr
         return np.repeat(case.bus[places, column : column + 1] * 1e3, slots, axis=1)
     found = np.asarray(values[key], dtype=float)
     if found.shape != (slots, len(numbers)):
-        raise InputError(f"{key} has shape {found.shape}, allowed {(slots, len(numbers))}, slots x buses of {case.name}")
+        raise InputError(
+            f"{key} has shape {found.shape}, allowed {(slots, len(numbers))}, slots x buses of {case.name}"
+        )
     return found.T[places]
 
 

@@ -123,12 +123,19 @@ class VehicleProgram:
         import highspy
 
         solver = highspy.Highs()
-        for key, value in {"output_flag": False, "threads": 1, "mip_rel_gap": 0.0, "mip_abs_gap": gap_eur,
-                           "time_limit": self.seconds_max, "primal_feasibility_tolerance": TOLERANCE,
-                           "dual_feasibility_tolerance": TOLERANCE, "mip_feasibility_tolerance": TOLERANCE}.items():
+        for key, value in {
+            "output_flag": False,
+            "threads": 1,
+            "mip_rel_gap": 0.0,
+            "mip_abs_gap": gap_eur,
+            "time_limit": self.seconds_max,
+            "primal_feasibility_tolerance": TOLERANCE,
+            "dual_feasibility_tolerance": TOLERANCE,
+            "mip_feasibility_tolerance": TOLERANCE,
+        }.items():
             solver.setOptionValue(key, value)  # fmt: skip
         low, high, objective = self._columns(binary_cost, fixed)
-        solver.passModel(self._model(highspy, low, high, objective, integer, region))
+        solver.passModel(self._model(low, high, objective, integer, region))
         if start_kw is not None and integer:
             guess = highspy.HighsSolution()
             guess.col_value = self._point(start_kw).tolist()
@@ -153,7 +160,10 @@ class VehicleProgram:
     def _columns(self, binary_cost: FloatArray | None, fixed: FloatArray | None) -> tuple[FloatArray, ...]:
         day, fleet = self.instance, self.instance.vehicles
         low, high, objective = np.zeros((3, self.width))
-        high[self.charge], high[self.discharge] = fleet.charge_max_kw[self.vehicle], fleet.discharge_max_kw[self.vehicle]
+        high[self.charge], high[self.discharge] = (
+            fleet.charge_max_kw[self.vehicle],
+            fleet.discharge_max_kw[self.vehicle],
+        )
         for z, power in ((self.z_charge, self.charge), (self.z_discharge, self.discharge)):
             high[z] = high[power] > 0.0
         low[self.energy], high[self.energy] = fleet.floor_kwh[self.vehicle], fleet.capacity_kwh[self.vehicle]
@@ -190,10 +200,15 @@ class VehicleProgram:
             return sparse.csr_matrix((values, (at, columns)), (size, self.width))
 
         one_way = rows(cells, (count, self.z_charge, 1.0), (count, self.z_discharge, 1.0))  # (10)
-        blocks, lows, highs = [one_way], [np.full(cells, -np.inf)], [np.ones(cells)]
+        blocks = [one_way]
+        lows: list[FloatArray] = [np.full(cells, -np.inf)]
+        highs: list[FloatArray] = [np.ones(cells)]
         for power, z, way in ((self.charge, self.z_charge, "charge"), (self.discharge, self.z_discharge, "discharge")):
             least, most = getattr(fleet, f"{way}_min_kw")[of], getattr(fleet, f"{way}_max_kw")[of]  # (11), (12)
-            blocks += [rows(cells, (count, power, 1.0), (count, z, -most)), rows(cells, (count, power, 1.0), (count, z, -least))]
+            blocks += [
+                rows(cells, (count, power, 1.0), (count, z, -most)),
+                rows(cells, (count, power, 1.0), (count, z, -least)),
+            ]
             lows += [np.full(cells, -np.inf), np.zeros(cells)]
             highs += [np.zeros(cells), np.full(cells, np.inf)]
         first = self.slot == fleet.arrival[of]
@@ -203,12 +218,21 @@ class VehicleProgram:
         start = np.where(first, fleet.start_kwh[of], 0.0)
         at = fleet.station[of] * day.slots + self.slot
         every, eta = np.arange(len(self.station)), fleet.eta[of]
-        drawn = rows(len(self.station), (every, self.station, 1.0), (at, self.charge, -1.0 / eta), (at, self.discharge, eta))
-        blocks, lows, highs = [*blocks, gained, drawn], [*lows, start, 0 * every], [*highs, start, 0 * every]
+        drawn = rows(
+            len(self.station), (every, self.station, 1.0), (at, self.charge, -1.0 / eta), (at, self.discharge, eta)
+        )
+        nothing = np.zeros(len(every))
+        blocks, lows, highs = [*blocks, gained, drawn], [*lows, start, nothing], [*highs, start, nothing]
         if self.elastic:
             last = np.flatnonzero(self.slot == fleet.departure[of] - 1)
             who = of[last]
-            blocks.append(rows(len(who), (np.arange(len(who)), self.energy[last], 1.0), (np.arange(len(who)), self.missing[who], 1.0)))
+            blocks.append(
+                rows(
+                    len(who),
+                    (np.arange(len(who)), self.energy[last], 1.0),
+                    (np.arange(len(who)), self.missing[who], 1.0),
+                )
+            )
             lows.append(fleet.goal_kwh[who])
             highs.append(np.full(len(who), np.inf))
         return sparse.vstack(blocks, format="csr"), np.concatenate(lows), np.concatenate(highs)
@@ -243,8 +267,10 @@ class VehicleProgram:
         row = sparse.csr_matrix((signs, (np.zeros(len(both), dtype=int), both)), (1, self.width))
         return [(row, np.array([-np.inf]), np.array([region.radius - float((region.center > 0.5).sum())]))]
 
-    def _model(self, highspy: Any, low: FloatArray, high: FloatArray, objective: FloatArray, integer: bool,
-               region: Region | None) -> Any:  # noqa: ANN401 - untyped library  # fmt: skip
+    def _model(
+        self, low: FloatArray, high: FloatArray, objective: FloatArray, integer: bool, region: Region | None
+    ) -> Any:  # noqa: ANN401 - untyped library
+        import highspy
         from scipy import sparse
 
         parts = [self._vehicle_rows, self._cut_rows(), *self._region_row(region)]

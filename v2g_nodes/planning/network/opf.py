@@ -135,6 +135,6 @@ class ConeProgram:
         residual = float(np.abs(current2 * v2[grid.parent[1:]] - p**2 - q**2).max())
         tail = x[4 * m :]
         base = grid.base_mva
+        value = float(found.obj_val) + (0.0 if self._shedding else float(grid.generators.c0.sum()))
         return Dispatch(str(found.status) in SOLVED, Multipliers(lp, lq, mu, sigma), tail[:g] * base,
-                        tail[g : 2 * g] * base, v2, residual, float(tail[2 * g :].sum()),
-                        float(found.obj_val) + (0.0 if self._shedding else float(grid.generators.c0.sum())))  # fmt: skip
+                        tail[g : 2 * g] * base, v2, residual, float(tail[2 * g :].sum()), value)  # fmt: skip

@@ -85,18 +85,19 @@ def vehicle_faults(plan: Plan) -> list[str]:
         slot = int(np.flatnonzero(bad[k])[0])
         faults.append(f"{fleet.names[k]}: {power[k, slot]:.6g} kW in slot {slot}, which its charger can't")
     beyond = (energy < fleet.floor_kwh[:, None] - ROUNDED) | (energy > fleet.capacity_kwh[:, None] + ROUNDED)
-    for k in np.flatnonzero(beyond.any(axis=1)):
-        faults.append(f"{fleet.names[k]}: {energy[k][beyond[k]][0]:.6g} kWh, which its battery can't hold")
-    for k in np.flatnonzero(energy[:, -1] < fleet.goal_kwh - ROUNDED):
-        faults.append(f"{fleet.names[k]}: leaves with {energy[k, -1]:.6g} kWh, asked for {fleet.goal_kwh[k]:g} kWh")
+    faults += [f"{fleet.names[k]}: {energy[k][beyond[k]][0]:.6g} kWh, which its battery can't hold"
+               for k in np.flatnonzero(beyond.any(axis=1))]  # fmt: skip
+    faults += [f"{fleet.names[k]}: leaves with {energy[k, -1]:.6g} kWh, asked for {fleet.goal_kwh[k]:g} kWh"
+               for k in np.flatnonzero(energy[:, -1] < fleet.goal_kwh - ROUNDED)]  # fmt: skip
     return faults
 
 
 def grid_faults(plan: Plan) -> list[str]:
     """Limits that the plan passes in the AC power flow, at the worst slot of each bus or branch, a line each."""
-    grid, flow, found = plan.instance.grid, plan.evaluation.flow, []
-    for slot in np.flatnonzero(~flow.settled):
-        found.append(f"slot {slot}: the AC power flow has no solution, the grid can't carry its load")
+    grid, flow = plan.instance.grid, plan.evaluation.flow
+    found: list[str] = []
+    found += [f"slot {slot}: the AC power flow has no solution, the grid can't carry its load"
+              for slot in np.flatnonzero(~flow.settled)]  # fmt: skip
     voltage, current = np.abs(flow.voltage[:, flow.settled]), np.sqrt(flow.current2[:, flow.settled])
     slots = np.flatnonzero(flow.settled)
     for bus in range(1, len(grid)) if len(slots) else ():
@@ -107,8 +108,8 @@ def grid_faults(plan: Plan) -> list[str]:
                          f"allowed {low:g} to {high:g} pu")  # fmt: skip
         worst = int(current[bus].argmax())
         if current[bus, worst] > grid.current_max[bus] + ROUNDED:
-            found.append(f"branch {grid.buses[grid.parent[bus]]}-{number}: current {current[bus, worst]:.5f} pu in slot "
-                         f"{slots[worst]}, allowed up to {grid.current_max[bus]:g} pu")  # fmt: skip
+            found.append(f"branch {grid.buses[grid.parent[bus]]}-{number}: current {current[bus, worst]:.5f} pu in "
+                         f"slot {slots[worst]}, allowed up to {grid.current_max[bus]:g} pu")  # fmt: skip
     if not found and not plan.evaluation.within.all():
         slot = int(np.flatnonzero(~plan.evaluation.within)[0])
         found.append(f"slack bus {grid.buses[0]}: supplies {flow.p[0, slot] * grid.base_mva:.5g} MW and "

@@ -55,7 +55,10 @@ class Prices:
     def evaluate(self, station_kw: FloatArray) -> Evaluation:
         """Ask the grid and keep its cuts."""
         found = self.grid.evaluate(station_kw)
-        self.cost_cuts, self.limit_cuts = self.cost_cuts.joined(found.cost_cuts), self.limit_cuts.joined(found.limit_cuts)
+        self.cost_cuts, self.limit_cuts = (
+            self.cost_cuts.joined(found.cost_cuts),
+            self.limit_cuts.joined(found.limit_cuts),
+        )
         return found
 
     def tangent(self, at: Evaluation) -> Offer:

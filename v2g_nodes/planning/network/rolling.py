@@ -1,20 +1,22 @@
 """Planning again in every slot, with the vehicles that really came and went.
 
-The plan of a slot is made with the truth about vehicles that are there (arrival, energy, departure as their driver says
-when plugging in) and the forecast about those that are still awaited; only its first slot is carried out. A vehicle that
-has not come by its forecast slot is awaited for the next one until it is known to be gone.
+The plan of a slot is made with the truth about vehicles that are there (arrival, energy, and departure as their driver
+says when plugging in) and the forecast about those still awaited; only its first slot is carried out. A vehicle that
+has not come by its forecast slot is awaited for the next one, until its forecast departure.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from v2g_nodes.core.errors import InfeasibleError
-from v2g_nodes.core.types import FloatArray
+from v2g_nodes.core.types import FloatArray, IntArray
+from v2g_nodes.planning.network.best_response import most_reachable_kwh
 from v2g_nodes.planning.network.certified import solve_certified
 from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
@@ -56,13 +58,15 @@ def surprised(forecast: Instance, seed: int, hours: float, absent: float) -> Ins
     """
     random = np.random.default_rng([seed, 3])
     fleet, slots = forecast.vehicles, forecast.slots
-    width = int(round(hours / forecast.slot_h))
+    width = round(hours / forecast.slot_h)
     moved = random.integers(-width, width + 1, (2, len(fleet)))
     arrival = np.clip(fleet.arrival + moved[0], 0, slots - 1)
     departure = np.clip(np.maximum(fleet.departure + moved[1], arrival + 1), 1, slots)
-    start = np.clip(fleet.start_kwh + random.uniform(-ENERGY_KWH, ENERGY_KWH, len(fleet)), fleet.floor_kwh, fleet.goal_kwh)
+    start = np.clip(
+        fleet.start_kwh + random.uniform(-ENERGY_KWH, ENERGY_KWH, len(fleet)), fleet.floor_kwh, fleet.goal_kwh
+    )
     real = replace(fleet, arrival=arrival, departure=departure, start_kwh=start)
-    most = real.reachable_kwh(forecast.slot_h)
+    most = most_reachable_kwh(real, forecast.slot_h)
     real = replace(real, goal_kwh=np.minimum(real.goal_kwh, most))  # nobody asks for what can't be had
     comes = np.flatnonzero(random.random(len(fleet)) >= absent)
     return replace(forecast, name=f"{forecast.name}, real", vehicles=real.take(comes))
@@ -102,7 +106,7 @@ def roll(forecast: Instance, real: Instance, gap: float, tell: Callable[[int], N
     return Rolled(done, len(times), float(sum(times)), max(times, default=0.0), short)
 
 
-def _rest(forecast: Instance, real: Instance, slot: int, here: FloatArray, energy: FloatArray) -> Instance:
+def _rest(forecast: Instance, real: Instance, slot: int, here: IntArray, energy: FloatArray) -> Instance:
     """The rest of the day from a slot on: vehicles that are there first, then those still awaited."""
     present = real.vehicles.take(here)
     known = {real.vehicles.names[k] for k in np.flatnonzero(real.vehicles.arrival <= slot)}
@@ -115,12 +119,12 @@ def _rest(forecast: Instance, real: Instance, slot: int, here: FloatArray, energ
     present = replace(present, start_kwh=energy[here], arrival=np.full(len(here), slot))
     both = _joined(present, expected)
     both = replace(both, arrival=both.arrival - slot, departure=both.departure - slot)
-    both = replace(both, goal_kwh=np.minimum(both.goal_kwh, both.reachable_kwh(real.slot_h)))
+    both = replace(both, goal_kwh=np.minimum(both.goal_kwh, most_reachable_kwh(both, real.slot_h)))
     return replace(real, p_load_kw=real.p_load_kw[:, slot:], q_load_kvar=real.q_load_kvar[:, slot:],
                    price_eur_per_mwh=real.price_eur_per_mwh[slot:], vehicles=both)  # fmt: skip
 
 
 def _joined(one: Vehicles, other: Vehicles) -> Vehicles:
-    keys = [key for key in one.__dataclass_fields__ if key != "names"]
-    arrays = (np.concatenate([getattr(one, key), getattr(other, key)]) for key in keys)
-    return Vehicles(*arrays, (*one.names, *other.names))
+    keys = [field.name for field in fields(one) if field.name != "names"]
+    arrays: dict[str, Any] = {key: np.concatenate([getattr(one, key), getattr(other, key)]) for key in keys}
+    return replace(one, **arrays, names=(*one.names, *other.names))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from v2g_nodes.core.errors import InfeasibleError
+from v2g_nodes.planning.network.best_response import most_reachable_kwh
 from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.master import VehicleProgram
@@ -39,12 +40,13 @@ class Effort:
 def unreachable(instance: Instance) -> tuple[str, ...]:
     """Vehicles that can't reach their goal whatever the others do, a line each."""
     fleet = instance.vehicles
-    most = fleet.reachable_kwh(instance.slot_h)
-    return tuple(
-        f"{fleet.names[k]} at bus {instance.grid.buses[instance.stations.bus[fleet.station[k]]]}: can reach {most[k]:.6g} kWh "
-        f"from slot {fleet.arrival[k]} to {fleet.departure[k]}, asked for {fleet.goal_kwh[k]:g} kWh"
-        for k in np.flatnonzero(most < fleet.goal_kwh - ROUNDED)
-    )
+    most = most_reachable_kwh(fleet, instance.slot_h)
+    found = []
+    for k in np.flatnonzero(most < fleet.goal_kwh - ROUNDED):
+        bus = instance.grid.buses[instance.stations.bus[fleet.station[k]]]
+        found.append(f"{fleet.names[k]} at bus {bus}: can reach {most[k]:.6g} kWh from slot {fleet.arrival[k]} to "
+                     f"{fleet.departure[k]}, asked for {fleet.goal_kwh[k]:g} kWh")  # fmt: skip
+    return tuple(found)
 
 
 def base_load_faults(instance: Instance) -> tuple[str, ...]:

@@ -144,12 +144,12 @@ def stage_two(instance: Instance, first: StageOne, radius: int, settings: Settin
     chosen = np.flatnonzero((z <= settings.threshold) | (z >= 1.0 - settings.threshold))
     center = np.round(z[chosen])
     program, best = first.program, None
-    fixed = None
+    fixed: FloatArray | None = None
     region: Region | None = Region(chosen, center, radius)
     if radius == 0:
-        fixed = np.full(z.shape, np.nan)
-        fixed[chosen], region = center, None
-        fixed = fixed.reshape(2, -1)
+        flat = np.full(len(z), np.nan)
+        flat[chosen] = center
+        fixed, region = flat.reshape(2, -1), None
     for _ in range(CUT_ROUNDS_MAX):
         size = abs(first.rounds[-1].cost_eur)
         solved = program.solve(region=region, fixed=fixed, gap_eur=settings.accuracy * size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -59,8 +59,8 @@ class Vehicles:
 
     def take(self, which: IntArray) -> Vehicles:
         """Some of the vehicles."""
-        arrays = (getattr(self, field.name)[which] for field in fields(self)[:-1])
-        return Vehicles(*arrays, tuple(self.names[k] for k in which))
+        arrays = {field.name: getattr(self, field.name)[which] for field in fields(self)[:-1]}
+        return replace(self, **arrays, names=tuple(self.names[k] for k in which))
 
     def grid_kw(self, power_kw: FloatArray) -> FloatArray:
         """What battery powers draw from the grid, shape (vehicles, slots) [kW]."""
@@ -77,20 +77,6 @@ class Vehicles:
         gained = np.cumsum(power_kw, axis=1) * slot_h
         return self.start_kwh[:, None] + np.hstack([np.zeros((len(self), 1)), gained])
 
-    def reachable_kwh(self, slot_h: float) -> FloatArray:
-        """Most energy that each vehicle can have at departure when nothing else limits it, shape (vehicles,)."""
-        return np.array([self._most(k, slot_h) for k in range(len(self))])
-
-    def _most(self, k: int, slot_h: float) -> float:
-        """Whole charging slots, the last of them smaller down to the least power; otherwise one slot less."""
-        room = self.capacity_kwh[k] - self.start_kwh[k]
-        least, most = self.charge_min_kw[k] * slot_h, self.charge_max_kw[k] * slot_h
-        slots = int(self.departure[k] - self.arrival[k])
-        if most <= 0.0 or slots <= 0:
-            return float(self.start_kwh[k])
-        count = slots if least <= 0.0 else min(slots, int((room + ROUNDED_KWH) / least))
-        return float(self.start_kwh[k] + min(room, count * most))
-
 
 def check_vehicles(vehicles: Vehicles, slots: int, stations: int) -> None:
     """Refuse vehicles that make no sense; one that merely can't reach its goal is fine.
@@ -105,7 +91,9 @@ def check_vehicles(vehicles: Vehicles, slots: int, stations: int) -> None:
                 raise InputError(f"{name}: {key} is {value:g}, allowed {low:g} to {high:g} {unit}".rstrip())
         arrival, departure = vehicles.arrival[k], vehicles.departure[k]
         if not 0 <= arrival < departure <= slots:
-            raise InputError(f"{name}: plugged in from slot {arrival} to {departure}, allowed 0 <= arr < dep <= {slots}")
+            raise InputError(
+                f"{name}: plugged in from slot {arrival} to {departure}, allowed 0 <= arr < dep <= {slots}"
+            )
         if not 0 <= vehicles.station[k] < stations:
             raise InputError(f"{name}: station {vehicles.station[k]}, allowed 0 to {stations - 1}")
         low, high = vehicles.floor_kwh[k], vehicles.capacity_kwh[k]
