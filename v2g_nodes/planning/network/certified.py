@@ -26,7 +26,7 @@ from v2g_nodes.planning.network.plan import ROUNDED, Plan, cleaned
 from v2g_nodes.planning.network.prices import Prices
 
 TANGENTS_MAX = 6
-TANGENT_SHARE = 1e-3  # of the allowed gap: a second answer costs next to nothing
+TANGENT_SHARE, TANGENTS_CLOSED = 1e-3, 3  # a few answers more, for a gap this much smaller, cost next to nothing
 MIXTURES_MAX = 80
 FIXED_ROUNDS_MAX = 4
 MIXTURE_SHARE = 0.1  # of the allowed gap that better prices may still be worth
@@ -145,9 +145,10 @@ def _by_prices(found: Certified, grid: GridCost, program: VehicleProgram) -> Non
         at = prices.evaluate(day.station_kw(offer.power_kw))
         plan, before = Plan(day, offer.power_kw, at), found.gap
         found.take("prices", plan, offer.bound_eur, offer.price_eur_per_kwh)
-        if found.gap <= TANGENT_SHARE * found.gap_asked or (found.closed and count > 0):
+        better = plan.holds and found.gap < before
+        if found.gap <= TANGENT_SHARE * found.gap_asked or (found.closed and not (better and count < TANGENTS_CLOSED)):
             return
-        if not plan.holds or not found.gap < before:
+        if not better:
             break
     modes, at = _by_mixtures(found, prices)
     program.add(at.cost_cuts, prices.limit_cuts)
