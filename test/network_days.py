@@ -11,7 +11,7 @@ from v2g_nodes.planning.network.case_file import Case, read_case
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.instance_file import instance_of
 
-BRANCHES = "1 2 0.02 0.03 0 0 0 0 0 0 1 -360 360; 2 3 0.03 0.02 0 0 0 0 0 0 1 -360 360; 2 4 0.02 0.02 0 0 0 0 0 0 1 0 0;"
+BRANCHES = "1 2 0.02 0.03 0 0 0 0 0 0 1 0 0; 2 3 0.03 0.02 0 0 0 0 0 0 1 0 0; 2 4 0.02 0.02 0 0 0 0 0 0 1 0 0;"
 GENERATORS = "1 0 0 9 -9 1.02 10 1 9 0;"
 COSTS = "2 0 0 3 0 20 0;"
 TEXT = """function mpc = four
@@ -41,7 +41,7 @@ def four_buses(folder: Path, **parts: str) -> Case:
     return read_case(write_case(folder, **parts))
 
 
-def day_values(case: str = "four", **changes: Any) -> dict[str, Any]:
+def day_values(case: str = "four", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
     """Values of an instance file: two stations, five vehicles, six slots."""
     vehicles = [
         {"arr": 0, "dep": 5, "e0": 31.5, "e1": 70.0, "bus": 3}, {"arr": 1, "dep": 6, "e0": 25.0, "e1": 80.0, "bus": 3},
@@ -54,7 +54,7 @@ def day_values(case: str = "four", **changes: Any) -> dict[str, Any]:
 
 
 def small_day(folder: Path, branches: str = BRANCHES, generators: str = GENERATORS, costs: str = COSTS,
-              **changes: Any) -> Instance:  # fmt: skip
+              **changes: Any) -> Instance:  # noqa: ANN401 - JSON values  # fmt: skip
     """The day as an instance; keywords change its values."""
     case = four_buses(folder, branches=branches, generators=generators, costs=costs)
     return instance_of(day_values(**changes), case, "small")

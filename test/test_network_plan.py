@@ -29,7 +29,7 @@ from v2g_nodes.planning.network.two_stage import Settings, stage_one, stage_two
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 
 CAPPED: dict[str, Any] = {"stations": [{"bus": 3, "cap_kw": 52.0}, {"bus": 4, "cap_kw": 24.0}]}
-HEAVY: dict[str, Any] = {"Pd_kW": loads(860.0), "Qd_kW": loads(300.0)}  # bus 3 is at 0.9 pu with some vehicles charging
+HEAVY: dict[str, Any] = {"Pd_kW": loads(810.0), "Qd_kW": loads(300.0)}  # bus 3 is at 0.9 pu with some vehicles charging
 DISPATCHED: dict[str, Any] = {"generators": GENERATORS + "4 0 0 0.2 -0.2 1 10 1 0.3 0;",
                               "costs": "2 0 0 3 0 20 0; 2 0 0 3 15 14 1;"}  # fmt: skip
 KINDS = {"free": {}, "capped": CAPPED, "voltage": HEAVY, "dispatched": DISPATCHED}
@@ -75,9 +75,10 @@ def test_frozen_instances(shared_data: Path, name: str, cap_kw: float | None, op
 def test_a_best_response_costs_what_a_program_finds(tmp_path: Path, seed: int) -> None:
     """Odd chargers, both readings of the efficiency, batteries near their limits."""
     random = np.random.default_rng(seed)
-    vehicles = [{"arr": int(random.integers(0, 2)), "dep": int(random.integers(5, 7)), "e0": float(random.uniform(10, 40)),
-                 "e1": float(random.uniform(40, 60)), "bus": 3, "pmin": float(random.choice([4.0, 7.5, 10.0])),
-                 "pmax": float(random.choice([15.0, 20.0])), "cap": 62.0} for _ in range(4)]  # fmt: skip
+    vehicles = [{
+        "arr": int(random.integers(0, 2)), "dep": int(random.integers(5, 7)), "e0": float(random.uniform(10, 40)),
+        "e1": float(random.uniform(40, 60)), "bus": 3, "pmin": float(random.choice([4.0, 7.5, 10.0])),
+        "pmax": float(random.choice([15.0, 20.0])), "cap": 62.0} for _ in range(4)]  # fmt: skip
     day = small_day(tmp_path, evs=vehicles)
     price = np.vstack([random.uniform(-20.0, 90.0, 6), np.zeros(6)]) / 1e3
     costs, power = BestResponse(day.vehicles, 6, 1.0).answer(price)
@@ -89,7 +90,7 @@ def test_a_best_response_costs_what_a_program_finds(tmp_path: Path, seed: int) -
 
 def test_reach_counts_discharging_first(tmp_path: Path) -> None:
     """From 95 of 100 kWh no step of 10 kW fits, but after discharging one does."""
-    vehicles = [{"arr": 0, "dep": 2, "e0": 95.0, "e1": 99.0, "bus": 3}, {"arr": 0, "dep": 1, "e0": 95.0, "e1": 99.0, "bus": 3}]
+    vehicles = [{"arr": 0, "dep": departure, "e0": 95.0, "e1": 99.0, "bus": 3} for departure in (2, 1)]
     day = small_day(tmp_path, evs=vehicles)
     assert most_reachable_kwh(day.vehicles, 1.0).tolist() == [100.0, 95.0]
     (line,) = unreachable(day)
@@ -203,10 +204,9 @@ def test_rolling_without_surprise_is_the_plan(tmp_path: Path) -> None:
 
 def test_rolling_serves_who_comes(tmp_path: Path) -> None:
     day = small_day(tmp_path)
-    real = surprised(day, 2, 1.0, 0.3)
+    real = surprised(day, 2, 1.0, 0.6)
     assert 0 < len(real.vehicles) < len(day.vehicles)
     rolled = roll(day, real, 1e-6)
-    assert vehicle_faults(rolled.plan) == [
-        line for line in vehicle_faults(rolled.plan) if line.split(":")[0] in {real.vehicles.names[k] for k in rolled.short}
-    ]
+    short = {real.vehicles.names[k] for k in rolled.short}
+    assert {line.split(":")[0] for line in vehicle_faults(rolled.plan)} == short
     assert rolled.plan.objective_eur >= solve_certified(real).bound_eur - 1e-6

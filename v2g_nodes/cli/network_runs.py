@@ -189,7 +189,8 @@ def _peer(run: Run, peer: str, tell: Tell) -> dict[str, Any]:
     seconds = statistics.median(result.seconds for result in results)
     return {
         "peer": peer, "objective_eur": last.objective_eur if last.found else None,
-        "bound_eur": last.bound_eur, "gap": gap_of(last.objective_eur, last.bound_eur) if last.found else None,
+        "bound_eur": last.bound_eur if np.isfinite(last.bound_eur) else None,
+        "gap": gap_of(last.objective_eur, last.bound_eur) if last.found and np.isfinite(last.bound_eur) else None,
         "seconds": seconds, "runs_seconds": [result.seconds for result in results],
         "seconds_with_model": statistics.median(result.seconds_all for result in results), "status": last.status,
         "feasible": plan is not None and plan.holds and not vehicle_faults(plan), "speedup": seconds / run.seconds,
@@ -207,7 +208,8 @@ def _figures(run: Run, relaxation: Any, peers: list[dict[str, Any]]) -> dict[str
         "case": day.case, "instance": day.name, "method": run.asked.method,
         "objective_eur": plan.objective_eur, "lower_bound_eur": run.bound_eur if known else None,
         "gap": gap_of(plan.objective_eur, run.bound_eur) if known else None, "feasible": feasible,
-        "relaxation_residual_max": relaxation.residual_max, "voltage_min_pu": float(voltage.min()),
+        "relaxation_residual_max": relaxation.residual_max if np.isfinite(relaxation.residual_max) else None,
+        "voltage_min_pu": float(voltage.min()),
         "voltage_max_pu": float(voltage.max()), "binaries": 2 * int(day.vehicles.plugged(day.slots).sum()),
         "seconds": run.seconds, "peer": first.get("peer"), "peer_objective_eur": first.get("objective_eur"),
         "peer_seconds": first.get("seconds"), "speedup": first.get("speedup"),

@@ -3,7 +3,8 @@
 1. Prices (prices.py): tangents of the grid's cost and vehicles' best answers. Ends here where no cap or limit binds.
 2. Else mixtures of answers for the best prices; then the mixed-integer program with all modes fixed on which the
    answers of the mixture agree, a small one.
-3. Else the mixed-integer program over all cuts (master.py), begun with that plan, until the gap is closed.
+3. Else, while no limit of the grid binds, a program per station at the prices of tangents (station_response.py).
+4. Else the mixed-integer program over all cuts (master.py), begun with that plan, until the gap is closed.
 
 Each step only adds cuts that are valid for good, so the best bound and the best plan are kept from step to step.
 """
@@ -24,6 +25,7 @@ from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.master import VehicleProgram
 from v2g_nodes.planning.network.plan import ROUNDED, Plan, cleaned
 from v2g_nodes.planning.network.prices import Prices
+from v2g_nodes.planning.network.station_response import StationResponse
 
 TANGENTS_MAX = 6
 TANGENT_SHARE, TANGENTS_CLOSED = 1e-3, 3  # a few answers more, for a gap this much smaller, cost next to nothing
@@ -124,6 +126,8 @@ def solve_certified(
         _by_prices(found, grid, program)
     else:
         _add(program, grid.evaluate(np.zeros((len(instance.stations), instance.slots))))
+    if not found.closed and found.plan is not None:
+        _by_stations(found, grid, program, seconds_max)
     if not found.closed:
         _by_program(found, grid, program, seconds_max)
     if found.plan is None:
@@ -192,8 +196,31 @@ def _by_fixed_modes(found: Certified, grid: GridCost, program: VehicleProgram, m
             return
 
 
+def _by_stations(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float) -> None:
+    """Step 3: tangents as in step 1, answered by whole stations; of no use where limits of the grid bind."""
+    day, at = found.instance, None if found.plan is None else found.plan.evaluation
+    responses = [StationResponse(day, station) for station in range(len(day.stations))]
+    for _ in range(TANGENTS_MAX):
+        if at is None or found.plan is None or len(at.cost_cuts) < day.slots or program.limited:
+            return
+        price = at.price_eur_per_kwh + day.price_eur_per_kwh
+        power, bound = np.zeros(found.plan.power_kw.shape), float(at.cost_cuts.constant.sum())
+        for station, response in enumerate(responses):
+            left = max(seconds_max - found.seconds, 1.0)
+            start = found.plan.power_kw[response.mine]
+            low, own = response.answer(price[station], _left(found) / len(responses), left, start)
+            bound += low
+            power[response.mine] = start if own is None else own
+        before, plan = found.gap, _plan(grid, power)
+        at = plan.evaluation
+        _add(program, at)
+        found.take("stations", plan, bound)
+        if found.closed or not found.gap < before:
+            return
+
+
 def _by_program(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float) -> None:
-    """Step 3."""
+    """Step 4."""
     last: FloatArray = np.zeros(0)
     while found.seconds < seconds_max:
         program.seconds_max = max(seconds_max - found.seconds, 1.0)

@@ -26,17 +26,17 @@ from v2g_nodes.core.dispatch.collective import LARGEST_VALUE, Collective, plausi
 from v2g_nodes.core.dispatch.lockstep import RoundsAgent, Words
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.errors import InfeasibleError, InputError
-from v2g_nodes.core.types import FloatArray, Frame, IntArray
-from v2g_nodes.planning.network.best_response import BestResponse, has_levels
+from v2g_nodes.core.types import FloatArray, Frame
 from v2g_nodes.planning.network.grid_cost import GridCost
-from v2g_nodes.planning.network.instance import Instance, Stations
-from v2g_nodes.planning.network.master import VehicleProgram
+from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.plan import Plan, cleaned, make_plan
+from v2g_nodes.planning.network.station_response import StationResponse
 
 ITERATIONS_MAX = 30
 FULL = 3  # steps of full length
 TOLERANCE = 1e-7  # of a price, relative to the largest: nobody's answer changes by less
 STEP_KW = 10.0  # of the difference that sensitivities are taken over
+SECONDS_MAX = 60.0  # of a station's program
 STATIONS_MAX = 64  # what exact sums hold, see core/dispatch/collective.py
 UNITS = 1e3  # prices are averaged per MWh, so that the exact sums resolve them better
 
@@ -70,14 +70,8 @@ class StationAgent(RoundsAgent[Local]):
 
     def __init__(self, station: int, instance: Instance, plan: AveragingPlan, resend_ns: int) -> None:
         member, links = station + 1, plan.neighbours[station + 1]
-        #: positions of the own vehicles in the instance
-        self.mine: IntArray = np.flatnonzero(instance.vehicles.station == station)
         self._station, self._instance = station, instance
-        own = instance.vehicles.take(self.mine)
-        bus, cap = instance.stations.bus[station : station + 1], instance.stations.cap_kw[station : station + 1]
-        self._own = replace(instance, stations=Stations(bus, cap), vehicles=replace(own, station=0 * own.station))
-        capped = bool(np.isfinite(cap[0])) or not has_levels(own, instance.slot_h)
-        self._answers = None if capped else BestResponse(self._own.vehicles, instance.slots, instance.slot_h)
+        self.response = StationResponse(instance, station)
         self._collective = Collective(plan, member, links)
         super().__init__(member, links, zlib.crc32(f"network {len(links)} {instance.slots}".encode()), resend_ns)
 
@@ -90,7 +84,7 @@ class StationAgent(RoundsAgent[Local]):
         while True:
             iteration += 1
             power = self._answer(prices[self._station])
-            estimate = base + count * slopes * self._own.station_kw(power)
+            estimate = base + count * slopes * self.response.own.station_kw(power)
             averaged, largest = yield from self._averaged(estimate, change)
             if iteration > 1 and (largest <= TOLERANCE or iteration == ITERATIONS_MAX):
                 return Local(power, prices, iteration, 0)
@@ -102,13 +96,11 @@ class StationAgent(RoundsAgent[Local]):
     def _answer(self, locational: FloatArray) -> FloatArray:
         """Own vehicles at prices, shape (slots,) [EUR/kWh]: by themselves, or together under the own cap."""
         price = locational + self._instance.price_eur_per_kwh
-        if self._answers is not None:
-            return self._answers.answer(price[None, :])[1]
-        solved = VehicleProgram(replace(self._own, price_eur_per_mwh=1e3 * price)).solve()
-        if not solved.found:
-            bus = self._instance.grid.buses[self._own.stations.bus[0]]
+        _, power = self.response.answer(price, 0.0, SECONDS_MAX)
+        if power is None:
+            bus = self._instance.grid.buses[self.response.own.stations.bus[0]]
             raise InfeasibleError(f"station at bus {bus}: its cap leaves no plan for its vehicles")
-        return cleaned(self._own, solved.power_kw)
+        return cleaned(self.response.own, power)
 
     def _averaged(
         self, values: FloatArray, change: float
@@ -179,7 +171,7 @@ def joint_plan(instance: Instance, agents: Mapping[int, StationAgent]) -> Plan:
     power = np.zeros((len(instance.vehicles), instance.slots))
     for agent in agents.values():
         if agent.agreement is not None:
-            power[agent.mine] = agent.agreement.power_kw
+            power[agent.response.mine] = agent.agreement.power_kw
     plan = make_plan(GridCost(instance), power)
     if not plan.holds:
         raise InfeasibleError(f"{instance.name}: limits of the grid bind, allowed is a central plan")

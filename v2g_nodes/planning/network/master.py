@@ -97,6 +97,11 @@ class VehicleProgram:
         """All cuts of the grid's cost so far."""
         return self._cost_cuts
 
+    @property
+    def limited(self) -> bool:
+        """Whether any limit of the grid was met so far."""
+        return len(self._limit_cuts) > 0
+
     def add(self, cost: Cuts, limit: Cuts) -> None:
         """Take in cuts of the grid's cost and of its limits."""
         self._cost_cuts, self._limit_cuts = self._cost_cuts.joined(cost), self._limit_cuts.joined(limit)

@@ -80,7 +80,7 @@ def make_values(case: Case, sample: Sample, price_eur_per_mwh: FloatArray | None
         base = sample.load_factor * 1e3 * case.bus[:, column]
         noise = random.normal(0.0, NOISE_KW, (slots, buses))
         loads.append(np.where(base > 0.0, np.maximum(base + noise, 0.0), base).tolist())
-    branches = [np.maximum(case.branch[:, column] * (1.0 + NOISE_BRANCH * random.normal(size=len(case.branch))), 0.0)
+    branches = [case.branch[:, column] * np.abs(1.0 + NOISE_BRANCH * random.normal(size=len(case.branch)))
                 for column in (2, 3)]  # fmt: skip
     price = day_price(slots) if price_eur_per_mwh is None else price_eur_per_mwh
     price = price + random.normal(0.0, NOISE_PRICE, slots)
