@@ -32,7 +32,7 @@ class StationResponse:
         bus, cap = instance.stations.bus[station : station + 1], instance.stations.cap_kw[station : station + 1]
         self.own = replace(instance, stations=Stations(bus, cap), vehicles=replace(fleet, station=0 * fleet.station))
         together = bool(np.isfinite(cap[0])) or not has_levels(fleet, instance.slot_h)
-        self._answers = None if together else BestResponse(fleet, instance.slots, instance.slot_h)
+        self._answers = None if together else BestResponse(self.own.vehicles, instance.slots, instance.slot_h)
 
     def answer(
         self, price_eur_per_kwh: FloatArray, gap_eur: float, seconds_max: float, start_kw: FloatArray | None = None

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from test.network_days import BRANCHES, day_values, write_case
 from v2g_nodes.cli import main as cli
+
+from .network_days import BRANCHES, day_values, write_case
 
 KEYS = ("case", "instance", "method", "objective_eur", "lower_bound_eur", "gap", "feasible", "relaxation_residual_max",
         "voltage_min_pu", "voltage_max_pu", "binaries", "seconds", "peer", "peer_objective_eur", "peer_seconds",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from test.network_days import GENERATORS, loads, small_day
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.errors import InfeasibleError
 from v2g_nodes.core.graph import build_edges
@@ -27,6 +26,8 @@ from v2g_nodes.planning.network.samples import Sample, make_values
 from v2g_nodes.planning.network.shortfall import best_effort, unreachable
 from v2g_nodes.planning.network.two_stage import Settings, stage_one, stage_two
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
+
+from .network_days import GENERATORS, loads, small_day
 
 CAPPED: dict[str, Any] = {"stations": [{"bus": 3, "cap_kw": 52.0}, {"bus": 4, "cap_kw": 24.0}]}
 HEAVY: dict[str, Any] = {"Pd_kW": loads(810.0), "Qd_kW": loads(300.0)}  # bus 3 is at 0.9 pu with some vehicles charging

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test.network_days import BRANCHES, GENERATORS, four_buses, loads, small_day, write_case
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.network.case_file import grid_of, named_case, read_case
 from v2g_nodes.planning.network.certificate import (
@@ -20,6 +19,8 @@ from v2g_nodes.planning.network.certificate import (
 from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.opf import ConeProgram
 from v2g_nodes.planning.network.power_flow import power_flow
+
+from .network_days import BRANCHES, GENERATORS, four_buses, loads, small_day, write_case
 
 OHMS = """
 Vbase = mpc.bus(1, BASE_KV) * 1e3;
