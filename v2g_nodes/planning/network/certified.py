@@ -31,7 +31,7 @@ TANGENTS_MAX = 6
 TANGENT_SHARE, TANGENTS_CLOSED = 1e-3, 3  # a few answers more, for a gap this much smaller, cost next to nothing
 MIXTURES_MAX = 80
 FIXED_ROUNDS_MAX = 4
-MIXTURE_SHARE = 0.1  # of the allowed gap that better prices may still be worth
+MIXTURE_SHARE = 0.3  # of the allowed gap that better prices may still be worth
 SHARE = 0.3  # of the allowed gap that one mixed-integer program may leave
 LEAST_EUR = 1.0  # an objective nearer to 0 is not divided by
 

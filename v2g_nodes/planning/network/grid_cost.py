@@ -53,10 +53,13 @@ class Cuts:
         return Cuts(np.concatenate([self.slot, other.slot]), np.concatenate([self.constant, other.constant]),
                     np.concatenate([self.slope, other.slope]))  # fmt: skip
 
+    def take(self, which: NDArray[np.bool_] | IntArray) -> Cuts:
+        """Some of them."""
+        return Cuts(self.slot[which], self.constant[which], self.slope[which])
+
     def without(self, slots: IntArray) -> Cuts:
         """Those of other slots."""
-        kept = ~np.isin(self.slot, slots)
-        return Cuts(self.slot[kept], self.constant[kept], self.slope[kept])
+        return self.take(~np.isin(self.slot, slots))
 
 
 def no_cuts(stations: int) -> Cuts:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from v2g_nodes.core.types import FloatArray
+from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.network.best_response import BestResponse
 from v2g_nodes.planning.network.grid_cost import Evaluation, GridCost, no_cuts
 from v2g_nodes.planning.network.instance import Instance
 
+UNUSED_MAX, LEAST_WEIGHT = 3, 1e-9  # programs in a row in which a cut has less weight, then it is left out
 EXCESS_EUR_PER_KWH = 5.0  # on caps and limits in the linear program: above what shifting energy may be worth
 
 
@@ -50,6 +51,7 @@ class Prices:
         self.instance, self.grid = instance, grid
         self._answers = BestResponse(instance.vehicles, instance.slots, instance.slot_h)
         self.cost_cuts, self.limit_cuts = grid.least_cuts(), no_cuts(len(instance.stations))
+        self._unused: IntArray = np.zeros(0, dtype=np.int64)
         self._columns: list[dict[bytes, tuple[FloatArray, FloatArray]]] = [{} for _ in range(len(instance.vehicles))]
 
     def evaluate(self, station_kw: FloatArray) -> Evaluation:
@@ -105,8 +107,15 @@ class Prices:
 
         columns = [list(of_one.values()) for of_one in self._columns]
         excess_eur = EXCESS_EUR_PER_KWH * self.instance.slot_h
-        mixed = solve_mixture(self.instance, columns, self.cost_cuts, self.limit_cuts, excess_eur)
-        return self.offer(mixed.on_costs, mixed.on_limits, mixed.on_caps), mixed.station_kw, mixed.modes
+        used = np.arange(len(self.cost_cuts))
+        unused = np.append(self._unused, np.zeros(len(used) - len(self._unused), dtype=np.int64))
+        used = used[unused < UNUSED_MAX]
+        mixed = solve_mixture(self.instance, columns, self.cost_cuts.take(used), self.limit_cuts, excess_eur)
+        weights = np.zeros(len(self.cost_cuts))
+        weights[used] = mixed.on_costs
+        self._unused = np.where(weights > LEAST_WEIGHT, 0, unused + 1)
+        self._unused[: self.instance.slots] = 0  # the least costs keep the program bounded
+        return self.offer(weights, mixed.on_limits, mixed.on_caps), mixed.station_kw, mixed.modes
 
     def _keep(self, power_kw: FloatArray) -> None:
         fleet = self.instance.vehicles
