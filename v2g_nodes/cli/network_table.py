@@ -11,8 +11,14 @@ PEER_COLUMNS = ("peer", "objective_eur", "bound_eur", "gap", "seconds", "feasibl
 RADIUS_COLUMNS = ("radius", "feasible", "objective_eur", "gap", "seconds")
 
 
-def show_figures(figures: Mapping[str, Any]) -> None:
-    """Print tables; `peers` and `radii` have their own."""
+TITLE = "vehicles and power flow"
+
+
+def show_figures(figures: Mapping[str, Any], json: str | None) -> None:
+    """Write JSON where it is asked for, else print tables; `peers` and `radii` have their own."""
+    if json is not None:
+        emit(figures, json, TITLE)
+        return
     own = {**figures, "peer": figures["method"], "bound_eur": figures["lower_bound_eur"]}
     emit(
         {key: value for key, value in figures.items() if key not in ("peers", "radii")}, None, "vehicles and power flow"

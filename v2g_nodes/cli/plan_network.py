@@ -11,7 +11,7 @@ from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.network_inputs import NetworkOptions, read_network
 from v2g_nodes.cli.network_runs import METHODS, Asked, run_method
 from v2g_nodes.cli.network_table import show_figures
-from v2g_nodes.cli.output import Json, check_writable, emit
+from v2g_nodes.cli.output import Json, check_writable
 from v2g_nodes.core.checks import check_range
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import TOPOLOGIES
@@ -124,10 +124,7 @@ def plan_network(
         from v2g_nodes.cli.network_report import write_report
 
         write_report(folder, run)
-    if json is None:
-        show_figures(run.figures)
-    else:
-        emit(run.figures, json, title="vehicles and power flow")
+    show_figures(run.figures, json)
     if not run.figures["feasible"] or run.figures["gap"] is None or run.figures["gap"] > run.gap_allowed:
         raise typer.Exit(1)
 
