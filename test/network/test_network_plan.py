@@ -12,15 +12,17 @@ import pytest
 from v2g_nodes.core.averaging.plans import averaging_plan
 from v2g_nodes.core.errors import InfeasibleError
 from v2g_nodes.core.graph import build_edges
+from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.network.best_response import BestResponse, most_reachable_kwh
 from v2g_nodes.planning.network.case_file import named_case
 from v2g_nodes.planning.network.certified import solve_certified
 from v2g_nodes.planning.network.distributed import joint_plan, station_agents
+from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.instance_file import instance_of, read_instance
 from v2g_nodes.planning.network.master import VehicleProgram
 from v2g_nodes.planning.network.peers import PEERS, solve_peer
-from v2g_nodes.planning.network.plan import check_relaxation, grid_faults, vehicle_faults
+from v2g_nodes.planning.network.plan import Plan, check_relaxation, grid_faults, vehicle_faults
 from v2g_nodes.planning.network.rolling import roll, surprised
 from v2g_nodes.planning.network.samples import Sample, make_values
 from v2g_nodes.planning.network.shortfall import best_effort, unreachable
@@ -134,6 +136,11 @@ def test_two_stage_behaves_as_the_source_says(tmp_path: Path, kind: str) -> None
     assert min(values) >= optimum - 1e-4
 
 
+def test_a_large_penalty_leaves_little_fractional(tmp_path: Path) -> None:
+    left = [stage_one(small_day(tmp_path), Settings(penalty_eur=mu)).rounds[-1].fractional for mu in (0.0, 50.0)]
+    assert left[0] > 0.1 > left[1]
+
+
 def test_rounding_changes_nothing_that_was_integral(tmp_path: Path) -> None:
     first = stage_one(small_day(tmp_path), Settings())
     fixed = stage_two(small_day(tmp_path), first, 0, Settings())
@@ -174,21 +181,24 @@ def test_a_grid_that_cannot_carry_its_load_names_the_bus_and_still_charges(tmp_p
     assert vehicle_faults(effort.plan) == []
 
 
-def agreed(day: Instance, loss: float) -> tuple[float, set[bytes]]:
+def agreed(day: Instance, loss: float) -> tuple[Plan, list[FloatArray]]:
     ids = tuple(range(1, len(day.stations) + 1))
     plan = averaging_plan("exact", ids, build_edges("line", ids))
     agents = station_agents(day, plan, resend_ns=2)
     play_epoch(agents, LossyNetwork(plan.neighbours, loss=loss, seed=1))
-    held = {one.agreement.prices_eur_per_kwh.tobytes() for one in agents.values() if one.agreement is not None}
-    return joint_plan(day, agents).objective_eur, held
+    held = [one.agreement.prices_eur_per_kwh for one in agents.values() if one.agreement is not None]
+    return joint_plan(day, agents), held
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("free", 0.0), ("free", 0.3), ("capped", 0.0)])
 def test_stations_alone_reach_the_optimum_and_hold_the_same_prices(tmp_path: Path, kind: str, loss: float) -> None:
     day = small_day(tmp_path, **KINDS[kind])
-    objective, held = agreed(day, loss)
-    assert objective == pytest.approx(solve_certified(day, 1e-8).objective_eur, rel=1e-6)
-    assert len(held) == 1
+    plan, held = agreed(day, loss)
+    assert plan.objective_eur == pytest.approx(solve_certified(day, 1e-8).objective_eur, rel=1e-6)
+    assert len({prices.tobytes() for prices in held}) == 1
+    idle = GridCost(day).evaluate(np.zeros((2, 6))).price_eur_per_kwh
+    moved = np.abs(plan.evaluation.price_eur_per_kwh - idle).max()
+    assert np.abs(held[0] - plan.evaluation.price_eur_per_kwh).max() < 0.1 * moved  # what is left is not linear
 
 
 def test_stations_refuse_a_grid_whose_limits_bind(tmp_path: Path) -> None:

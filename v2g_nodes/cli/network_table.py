@@ -21,7 +21,7 @@ def show_figures(figures: Mapping[str, Any], json: str | None) -> None:
         return
     own = {**figures, "peer": figures["method"], "bound_eur": figures["lower_bound_eur"]}
     emit(
-        {key: value for key, value in figures.items() if key not in ("peers", "radii")}, None, "vehicles and power flow"
+        {key: value for key, value in figures.items() if key not in ("peers", "radii")}, None, TITLE
     )
     if figures["peers"]:
         _show("beside peers", PEER_COLUMNS, [own, *figures["peers"]])
