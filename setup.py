@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent
 RUNTIME = (
     "ros-jazzy-rclpy[fastrtps]", "ros-std-msgs", "ros-diagnostic-msgs",
     "numpy", "scipy", "pydantic", "annotated-types", "typer", "rich", "pyyaml", "matplotlib",
-    "python-can", "msgpack", "cantools", "cryptography", "clarabel", "dask", "distributed", "pyarrow",
+    "python-can", "msgpack", "cantools", "cryptography", "clarabel", "highspy", "dask",
+    "distributed", "pyarrow",
 )  # fmt: skip
 
 

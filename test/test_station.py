@@ -209,7 +209,8 @@ def test_scalars_mean_what_they_look_like(tmp_path: Path) -> None:
     assert station.signal.period_s == 0.5
 
 
-@pytest.mark.parametrize("text", ["planner: valley", "plan: {rule: valley}", "planner: valley\nplan: {rule: valley}"])
+@pytest.mark.parametrize("text", ["planner: valley", "plan: {rule: valley}", "planner: valley\nplan: {rule: valley}",
+                                  "planner: valley\nplan: {rule: price_threshold}"])
 def test_the_planner_has_a_short_key(tmp_path: Path, text: str) -> None:
     station = load_text(tmp_path, f"{SMALL}{text}\n")
     assert (station.planner, station.plan.rule) == (None, "valley")

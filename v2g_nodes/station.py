@@ -24,6 +24,7 @@ from v2g_nodes.station_model import (
     CanSection,
     Module,
     ModuleType,
+    PlanSection,
     Response,
     SignalSection,
     Station,
@@ -72,11 +73,11 @@ def load_station(path: str | Path) -> Station:
 
 
 def _with_rule(station: Station, refuse: Fail) -> Station:
-    """The key `planner` put where it belongs."""
+    """The key `planner` put where it belongs; the example file shows the rule's default beside it."""
     planner, plan = station.planner, station.plan
     if planner is None:
         return station
-    if "rule" in plan.model_fields_set and plan.rule != planner:
+    if plan.rule not in (planner, PlanSection().rule):
         refuse(("planner",), f"{planner!r} beside plan.rule {plan.rule!r}, allowed is one of the two")
     return station.model_copy(update={"planner": None, "plan": plan.model_copy(update={"rule": planner})})
 
