@@ -474,6 +474,14 @@ def test_the_planner_knows_modules_and_sessions_to_come(tmp_path: Path) -> None:
             assert a * u * u + b * u == pytest.approx(float(cost.cost(np.array(u))), rel=1e-9)
 
 
+def test_sessions_may_be_of_another_day_than_the_recordings(tmp_path: Path) -> None:
+    path = csv(tmp_path, "s.csv", "arrival,departure,energy_kwh\n2019-03-05T08:00,2019-03-05T10:00,4\n"
+               "2019-03-06T08:00,2019-03-06T10:00,5\n")  # fmt: skip
+    prices = csv(tmp_path, "p.csv", "hour_local,price_eur_per_mwh\n" + "".join(f"{h},{h}\n" for h in range(24)))
+    station = with_inputs(tmp_path, sessions_csv=path, prices_csv=prices, sessions_day="2019-03-06", start="07:00")
+    assert [session.energy_kwh for session in validate_inputs(station).sessions[1]] == [5.0]
+
+
 def with_load(path: str) -> Station:
     station = default_station(2)
     return replace(station, signal=station.signal.model_copy(update={"site_load_csv": path}))

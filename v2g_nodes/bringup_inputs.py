@@ -42,6 +42,7 @@ class Overrides:
         signal_csv: recording of the regulation signal.
         sessions_csv: charging sessions.
         day: YYYY-MM-DD of recordings of many days.
+        sessions_day: YYYY-MM-DD of the sessions, where it is another.
         start: HH:MM local time of day.
         duration_s: length of the run [s]; only to warn of recordings that end before.
         speed: ROS time over wall time.
@@ -63,6 +64,7 @@ class Overrides:
     signal_csv: str | None = None
     sessions_csv: str | None = None
     day: str | None = None
+    sessions_day: str | None = None
     start: str | None = None
     duration_s: float | None = None
     speed: float = 1.0
@@ -150,8 +152,7 @@ def _signal(section: SignalSection, overrides: Overrides) -> SignalSection:
                if (value := getattr(overrides, key)) is not None}
     if overrides.start is not None:
         changes["start"] = format_clock(parse_clock(overrides.start))
-    if overrides.day is not None:
-        changes["day"] = overrides.day
+    changes.update({key: value for key in ("day", "sessions_day") if (value := getattr(overrides, key)) is not None})
     return section.model_copy(update=changes)
 
 
@@ -184,7 +185,7 @@ def validate_inputs(station: Station, overrides: Overrides | None = None) -> Inp
             notes.append(f"{recording.quantity}: the recording ends {format_clock(recording.end_s)}, before the run")
     sessions: dict[int, tuple[Session, ...]] = {}
     if signal.sessions_csv is not None:
-        on_day = sessions_of_day(read_sessions(signal.sessions_csv), signal.day)
+        on_day = sessions_of_day(read_sessions(signal.sessions_csv), signal.sessions_day or signal.day)
         sessions, turned_away = assign_sessions(on_day, [module.id for module in station.modules])
         day = f" of {on_day[0].day}" if on_day[0].day else ""
         notes.append(f"sessions: {len(on_day) - len(turned_away)}{day} from {signal.sessions_csv}"

@@ -78,6 +78,7 @@ ARGUMENTS = (
     LaunchArgument("signal", "CSV recording of the regulation signal", "signal_csv"),
     LaunchArgument("sessions", "CSV of charging sessions", "sessions_csv"),
     LaunchArgument("day", "day of recordings that hold many, YYYY-MM-DD", "day"),
+    LaunchArgument("sessions_day", "day of the sessions, where it is another, YYYY-MM-DD", "sessions_day"),
     LaunchArgument("start", "local time of day at the start, HH:MM", "start"),
     LaunchArgument("speed", "the station's time over wall time", "speed", float, "1.0"),
     LaunchArgument("seed", "of the synthetic day and the default station", "seed", int),

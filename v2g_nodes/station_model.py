@@ -111,6 +111,9 @@ class SignalSection(Section):
     sessions_csv: str | None = _key(None, "charging sessions, relative to the station file")
     day: str | None = _key(
         None, "day to take from recordings of many days; null = the first full one", "YYYY-MM-DD", pattern=DAY)
+    sessions_day: str | None = _key(
+        None, "day to take from the sessions, which may be another than that of the recordings; null = the same",
+        "YYYY-MM-DD", pattern=DAY)
     utc_offset_h: float = _key(0.0, "local time minus UTC for recordings with UTC times only", "h", -12.0, 14.0)
 
 

@@ -45,6 +45,9 @@ def up(
     day: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of recordings that hold many. [default: first]")
     ] = None,
+    sessions_day: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Day of the sessions. [default: --day, else their first]")
+    ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Local time at the start. [default: start of the recordings]")
     ] = None,
@@ -83,7 +86,7 @@ def up(
     check_writable(json)
     overrides = Overrides(
         modules=modules, topology=topology, algorithm=algorithm, frequency_csv=frequency, prices_csv=prices,
-        signal_csv=signal, sessions_csv=sessions, day=day, start=start,
+        signal_csv=signal, sessions_csv=sessions, day=day, sessions_day=sessions_day, start=start,
         duration_s=None if duration is None else duration / speed, speed=speed, seed=seed, response=response,
         max_kw=max_kw, host=host, dry_run=dry_run, record_dir=new_folder(record, "--record"),
     )  # fmt: skip
