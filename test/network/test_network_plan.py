@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,9 @@ from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.instance_file import instance_of, read_instance
 from v2g_nodes.planning.network.master import VehicleProgram
-from v2g_nodes.planning.network.peers import PEERS, solve_peer
+from v2g_nodes.planning.network.peer_cvxpy import by_cvxpy
+from v2g_nodes.planning.network.peer_scip import by_scip
+from v2g_nodes.planning.network.peers import PeerError, within
 from v2g_nodes.planning.network.plan import Plan, check_relaxation, grid_faults, vehicle_faults
 from v2g_nodes.planning.network.rolling import roll, surprised
 from v2g_nodes.planning.network.samples import Sample, make_values
@@ -48,8 +54,8 @@ def test_the_certified_plan_is_the_optimum_that_scip_finds(tmp_path: Path, kind:
     relaxed = check_relaxation(found.plan)
     assert relaxed.loose_slots == ()
     assert relaxed.residual_max < 1e-5
-    for peer in PEERS:
-        other = solve_peer(day, peer, 60.0)
+    for solve in (by_cvxpy, by_scip):
+        other = solve(day, 60.0)
         assert other.objective_eur == pytest.approx(found.objective_eur, rel=2e-5)
         assert found.bound_eur <= other.objective_eur + 2e-5 * abs(other.objective_eur)
     if kind == "voltage":
@@ -221,3 +227,14 @@ def test_rolling_serves_who_comes(tmp_path: Path) -> None:
     short = {real.vehicles.names[k] for k in rolled.short}
     assert {line.split(":")[0] for line in vehicle_faults(rolled.plan)} == short
     assert rolled.plan.objective_eur >= solve_certified(real).bound_eur - 1e-6
+
+
+def test_a_peer_that_does_not_heed_its_limit_is_ended() -> None:
+    assert within(60.0, math.hypot, 3.0, 4.0) == 5.0
+    before = {process.pid for process in multiprocessing.active_children()}
+    assert within(3.0, time.sleep, 600.0) is None
+    assert {process.pid for process in multiprocessing.active_children()} <= before
+    with pytest.raises(PeerError, match="ValueError: math domain error"):
+        within(60.0, math.sqrt, -1.0)
+    with pytest.raises(PeerError, match="no word"):
+        within(60.0, os._exit, 3)
