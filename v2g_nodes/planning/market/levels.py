@@ -1,0 +1,188 @@
+"""Rebates out of a few levels, with a certified gap: branch and bound on the proven linear relaxation.
+
+A box holds a range of levels per hour. Its bound is relaxation.profit_bound over intervals of the drivers' flows.
+Either these are proven once for all rebates (slow, loose), or they are sampled for each box, widened a little, and
+tested: every answer computed later that lies in a box must be inside its intervals, and answers outside are counted. A
+bound from sampled intervals is tested, not proven, and the result says so. Incumbents come from the
+continuous optimum, rounded and improved one hour at a time with the drivers' exact answer. The box of largest bound is
+split next, at the hour where rounding the relaxed rebate costs most. A box of one point is evaluated, so that the
+search ends with gap zero.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from v2g_nodes.core.types import FloatArray, IntArray
+from v2g_nodes.planning.market.continuous import best_rebates
+from v2g_nodes.planning.market.intervals import flow_intervals
+from v2g_nodes.planning.market.platform import Outcome, Platform
+from v2g_nodes.planning.market.relaxation import Box, profit_bound
+
+SAFETY = 1e-7  # of the bound, for the tolerances of the linear programs
+FEW = 256  # points of a box that are evaluated one and all instead of bounded
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """The best rebates found and what is certain about better ones.
+
+    Args:
+        levels: index of each hour's level, shape (hours,).
+        rebates: shape (hours,) [USD/h].
+        profit: USD per day.
+        bound: no choice of levels earns more [USD per day].
+        gap: (bound - profit) / profit, at least 0.
+        proven: the flow intervals behind the bound are proven, not only sampled.
+        outside: answers to rebates that a sampled interval did not hold; above 0 the bound is refuted.
+        tested: answers that were compared with intervals.
+        boxes: relaxations solved.
+        seconds: of all.
+        course: seconds, profit and bound, at each improvement of either.
+    """
+
+    levels: IntArray
+    rebates: FloatArray
+    profit: float
+    bound: float
+    gap: float
+    proven: bool
+    outside: int
+    tested: int
+    boxes: int
+    seconds: float
+    course: tuple[tuple[float, float, float], ...]
+
+
+def relative_gap(profit: float, bound: float) -> float:
+    """(bound - profit) / |profit|, never below 0."""
+    return max(bound - profit, 0.0) / max(abs(profit), 1e-12)
+
+
+def plan_levels(
+    platform: Platform, gap: float = 0.005, limit_s: float = 60.0, prove: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LevelPlan:  # fmt: skip
+    """Best rebates out of the levels.
+
+    Args:
+        platform: the problem.
+        gap: at which the search ends, relative.
+        limit_s: after which it ends wherever it is [s].
+        prove: the flow intervals, see intervals.py.
+        clock: seconds.
+    """
+    began = clock()
+    search = _Search(platform)
+    whole = (np.zeros(platform.hours, dtype=np.int64), np.full(platform.hours, len(platform.levels) - 1))
+    search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]), starts=(0.3,))))
+    proven = False
+    if prove:
+        ends = [platform.levels[side] for side in whole]
+        intervals = [flow_intervals(f, ends[0], ends[1]) for f in platform.followers]
+        proven = all(i.proven for i in intervals)
+        search.proven = Box(ends[0], ends[1], tuple(i.low for i in intervals), tuple(i.high for i in intervals))
+    search.push(*whole, np.inf)
+    course = []
+    while True:
+        bound = search.bound()
+        reached = (clock() - began, search.profit, bound)
+        if not course or reached[1:] != course[-1][1:]:
+            course.append(reached)
+        done = relative_gap(search.profit, bound) <= gap or not search.open
+        if done or clock() - began > limit_s:
+            break
+        search.split()
+    return LevelPlan(search.levels, platform.levels[search.levels], search.profit, bound,
+                     relative_gap(search.profit, bound), proven, search.outside, search.tested, search.boxes, clock() - began, tuple(course))  # fmt: skip
+
+
+class _Search:
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.levels = np.zeros(platform.hours, dtype=np.int64)
+        self.profit = -np.inf
+        self.open: list[tuple[float, int, IntArray, IntArray, FloatArray]] = []
+        self.proven: Box | None = None
+        self.boxes = self.outside = self.tested = 0
+        self._sampled: list[Box] = []
+        self._names = count()
+        self._starts: tuple[FloatArray, ...] | None = None
+
+    def bound(self) -> float:
+        return max(self.profit, -self.open[0][0] if self.open else -np.inf)
+
+    def rounded(self, rebates: FloatArray) -> IntArray:
+        return np.abs(rebates[:, None] - self.platform.levels).argmin(axis=1)
+
+    def try_levels(self, choices: IntArray) -> None:
+        outcome = self.platform.evaluate(self.platform.levels[choices], self._starts)
+        self._test(self.platform.levels[choices], outcome)
+        best = int(outcome.profit.argmax())
+        if outcome.profit[best] > self.profit:
+            self.profit, self.levels = float(outcome.profit[best]), choices[best].copy()
+            self._starts = tuple(answer.potential[best] for answer in outcome.answers)
+
+    def improve(self, levels: IntArray) -> None:
+        """One hour at a time, one level up or down, while it helps."""
+        before = self.profit
+        self.try_levels(np.array([levels]))
+        while self.profit > before:
+            before = self.profit
+            near = [self.levels + sign * row for row in np.eye(len(levels), dtype=np.int64) for sign in (1, -1)]
+            near = [one for one in near if 0 <= one.min() and one.max() < len(self.platform.levels)]
+            if not near:
+                return
+            self.try_levels(np.array(near))
+            if self.profit <= before + 1e-12 * abs(before):
+                return
+
+    def push(self, low: IntArray, high: IntArray, parent: float) -> None:
+        points = np.prod((high - low + 1).astype(float))
+        if points <= FEW:
+            axes = [np.arange(lo, hi + 1) for lo, hi in zip(low, high, strict=True)]
+            self.try_levels(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low)))
+            return
+        box = self._box(self.platform.levels[low], self.platform.levels[high])
+        value, relaxed = profit_bound(self.platform, box)
+        self.boxes += 1
+        value = min(value + SAFETY * abs(value), parent)
+        chosen = np.clip(self.rounded(relaxed), low, high)
+        if not (chosen == self.levels).all():
+            self.improve(chosen)
+        if value > self.profit:
+            heapq.heappush(self.open, (-value, next(self._names), low, high, relaxed))
+
+    def _box(self, low: FloatArray, high: FloatArray) -> Box:
+        if self.proven is not None:
+            return Box(low, high, self.proven.flow_low, self.proven.flow_high)
+        intervals = [flow_intervals(f, low, high, prove=False) for f in self.platform.followers]
+        box = Box(low, high, tuple(i.low for i in intervals), tuple(i.high for i in intervals))
+        self._sampled.append(box)
+        return box
+
+    def _test(self, rebates: FloatArray, outcome: Outcome) -> None:
+        for box in self._sampled:
+            inside = ((rebates >= box.low) & (rebates <= box.high)).all(axis=1)
+            self.tested += int(inside.sum())
+            for answer, low, high in zip(outcome.answers, box.flow_low, box.flow_high, strict=True):
+                self.outside += int((((answer.flow < low) | (answer.flow > high)).any(axis=1) & inside).sum())
+
+    def split(self) -> None:
+        value, _, low, high, relaxed = heapq.heappop(self.open)
+        if -value <= self.profit:
+            return
+        levels = self.platform.levels
+        off = np.abs(levels[np.clip(self.rounded(relaxed), low, high)] - relaxed) + 1e-3 * (levels[high] - levels[low])
+        hour = int(np.where(high > low, off, -1.0).argmax())
+        cut = int(np.clip(np.searchsorted(levels, relaxed[hour], side="right") - 1, low[hour], high[hour] - 1))
+        left, right = high.copy(), low.copy()
+        left[hour], right[hour] = cut, cut + 1
+        self.push(low, left, -value)
+        self.push(right, high, -value)
