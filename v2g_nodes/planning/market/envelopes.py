@@ -11,6 +11,7 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray
 
 BISECTIONS = 40
+STEEP = 5e-4  # flows nearer to 0 or 1 get level lines: slopes of 1e5 and more defeat linear programming
 
 
 def curve(flow: FloatArray) -> FloatArray:
@@ -43,7 +44,8 @@ def lines_below(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArr
     is_chord = last <= low
     slopes = np.where(is_chord, chord, curve_slope(points))
     at = np.where(is_chord, low, points)
-    return curve(at) - slopes * at, slopes
+    flat = (high < STEEP) | (low > 1.0 - STEEP)
+    return np.where(flat, curve(high), curve(at) - slopes * at), np.where(flat, 0.0, slopes)
 
 
 def lines_above(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:

@@ -23,9 +23,10 @@ from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.intervals import flow_intervals
 from v2g_nodes.planning.market.platform import Outcome, Platform
-from v2g_nodes.planning.market.relaxation import Box, profit_bound
+from v2g_nodes.planning.market.relaxation import Box, level_bounds, profit_bound
 
 SAFETY = 1e-7  # of the bound, for the tolerances of the linear programs
+SHRINKS_MAX = 6
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
 
 
@@ -79,7 +80,7 @@ def plan_levels(
         clock: seconds.
     """
     began = clock()
-    search = _Search(platform)
+    search = _Search(platform, 0.4 * gap, lambda: limit_s - (clock() - began))
     whole = (np.zeros(platform.hours, dtype=np.int64), np.full(platform.hours, len(platform.levels) - 1))
     search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]), starts=(0.3,))))
     proven = False
@@ -104,19 +105,20 @@ def plan_levels(
 
 
 class _Search:
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+    def __init__(self, platform: Platform, gap: float, left: Callable[[], float]) -> None:
+        self.platform, self.gap, self.left = platform, gap, left
         self.levels = np.zeros(platform.hours, dtype=np.int64)
         self.profit = -np.inf
         self.open: list[tuple[float, int, IntArray, IntArray, FloatArray]] = []
         self.proven: Box | None = None
+        self.cut = -np.inf  # no rebates that were dropped earn more
         self.boxes = self.outside = self.tested = 0
         self._sampled: list[Box] = []
         self._names = count()
         self._starts: tuple[FloatArray, ...] | None = None
 
     def bound(self) -> float:
-        return max(self.profit, -self.open[0][0] if self.open else -np.inf)
+        return max(self.profit, self.cut, -self.open[0][0] if self.open else -np.inf)
 
     def rounded(self, rebates: FloatArray) -> IntArray:
         return np.abs(rebates[:, None] - self.platform.levels).argmin(axis=1)
@@ -149,8 +151,12 @@ class _Search:
             axes = [np.arange(lo, hi + 1) for lo, hi in zip(low, high, strict=True)]
             self.try_levels(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low)))
             return
-        box = self._box(self.platform.levels[low], self.platform.levels[high])
-        value, relaxed = profit_bound(self.platform, box)
+        shrunk = self._shrink(low, high)
+        if shrunk is None:
+            return
+        low, high, box = shrunk
+        found = profit_bound(self.platform, box, self.gap, self.left())
+        value, relaxed = found.bound, found.rebates
         self.boxes += 1
         value = min(value + SAFETY * abs(value), parent)
         chosen = np.clip(self.rounded(relaxed), low, high)
@@ -158,6 +164,26 @@ class _Search:
             self.improve(chosen)
         if value > self.profit:
             heapq.heappush(self.open, (-value, next(self._names), low, high, relaxed))
+
+    def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Box] | None:
+        """Drop outer levels whose bound is within half the gap of the incumbent; None if nothing is left."""
+        for _ in range(SHRINKS_MAX):
+            box = self._box(self.platform.levels[low], self.platform.levels[high])
+            whole, bounds = level_bounds(self.platform, box)
+            target = self.profit * (1.0 + 1.25 * self.gap * np.sign(self.profit)) - SAFETY * abs(whole)
+            if whole <= target:
+                self.cut = max(self.cut, target)
+                return None
+            kept = [np.flatnonzero(bound > target) for bound in bounds]
+            if any(len(one) == 0 for one in kept):
+                self.cut = max(self.cut, target)
+                return None
+            new = low + [one[0] for one in kept], low + [one[-1] for one in kept]
+            if (new[0] == low).all() and (new[1] == high).all():
+                break
+            self.cut = max(self.cut, target)
+            low, high = new
+        return low, high, self._box(self.platform.levels[low], self.platform.levels[high])
 
     def _box(self, low: FloatArray, high: FloatArray) -> Box:
         if self.proven is not None:

@@ -1,9 +1,9 @@
-"""A linear program that contains every equilibrium of drivers in a box of rebates: bounds that are proven.
+"""A mixed-integer linear program that contains every equilibrium of drivers in a box of rebates: bounds that are proven.
 
 The drivers' equilibrium is lambda_a = mu_a + s_t - (B'rho)_a and lambda_a = -sigma_a e(y_a) on every arc: linear but for
 one curve per arc, which lines enclose over an interval of its flow (envelopes.py). What drivers are paid follows
 without any product: sum s_t y_t = f'rho - sum (mu_a y_a + sigma_a y_a e(y_a)), and y e(y) is concave, so lines above it
-bound the payment from below. The bid is bounded from above by planes over the box of shares. All of it holds whatever
+bound the payment from below; the products with the few levels are linear by choice. The bid is bounded from above by planes over the box of shares. All of it holds whatever
 the signs of cross effects; only the intervals must be right, see intervals.py. This is the own method's relaxation; the
 source relaxes s_t y_t = u_t instead (misocp.py).
 """
@@ -22,7 +22,8 @@ from v2g_nodes.planning.market.envelopes import lines_above, lines_below, spendi
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
 
-LINES = 6  # per arc and side
+LINES = 4  # per arc and side
+INFEASIBLE = 2  # status of scipy's solver
 
 
 @dataclass(frozen=True)
@@ -86,40 +87,120 @@ def follower_rows(rows: Rows, follower: Follower, first: int, rebates: int, low:
             rows.add(blocks, side if below else -np.inf, np.inf if below else side)
 
 
-def profit_bound(platform: Platform, box: Box) -> tuple[float, FloatArray]:
-    """Upper bound of the profit over a box of rebates.
+@dataclass(frozen=True)
+class Bounded:
+    """Result of the relaxation.
 
-    Returns:
-        Bound [USD per day]; minus infinity where the box holds no equilibrium. Rebates of the relaxed optimum, (hours,).
+    Args:
+        bound: no rebates of the box earn more [USD per day]; minus infinity where it holds no equilibrium.
+        rebates: of the relaxed optimum, shape (hours,) [USD/h].
+    """
+
+    bound: float
+    rebates: FloatArray
+
+
+def profit_bound(platform: Platform, box: Box, gap: float, limit_s: float) -> Bounded:
+    """Upper bound of the profit over the levels inside a box.
+
+    Every hour takes one level, z_th in {0, 1}; y_th = y_t z_th makes the payment s_t y_t linear, exactly.
+
+    Args:
+        platform: the problem.
+        box: of rebates.
+        gap: at which the mixed-integer solver stops, relative; its bound counts, not its solution.
+        limit_s: at which it stops anyway [s].
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    hours = platform.hours
-    sizes = [2 * f.network.arcs + len(f.network.supply) for f in platform.followers]
-    firsts = np.cumsum([2 * hours, *sizes])  # rebates, bids, then flow, rho, spending of each cluster
+    program = _program(platform, box)
+    found = milp(program.cost, constraints=LinearConstraint(program.matrix, program.below, program.above),
+                 bounds=Bounds(program.lower, program.upper), integrality=program.integral,
+                 options={"mip_rel_gap": gap, "time_limit": max(limit_s, 0.1)})  # fmt: skip
+    if found.status == INFEASIBLE:
+        return Bounded(-np.inf, box.low)
+    bound = np.inf if found.mip_dual_bound is None else -float(found.mip_dual_bound)
+    return Bounded(bound, box.low if found.x is None else found.x[: platform.hours])
+
+
+def level_bounds(platform: Platform, box: Box) -> tuple[float, list[FloatArray]]:
+    """Bounds of the profit with one level of one hour set, from the linear program's reduced costs.
+
+    Returns:
+        Bound over the box; for each hour the bound with each of its levels inside the box [USD per day].
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import vstack
+
+    program = _program(platform, box)
+    same = program.below == program.above
+    over, under = np.isfinite(program.above) & ~same, np.isfinite(program.below) & ~same
+    found = linprog(
+        program.cost, A_eq=program.matrix[same], b_eq=program.above[same],
+        A_ub=vstack([program.matrix[over], -program.matrix[under]]),
+        b_ub=np.concatenate([program.above[over], -program.below[under]]),
+        bounds=np.column_stack([program.lower, program.upper]), method="highs",
+    )  # fmt: skip
+    if found.status != 0:
+        bound = -np.inf if found.status == INFEASIBLE else np.inf
+        return bound, [np.full(len(one), bound) for one in program.levels]
+    first = 2 * platform.hours
+    falls = np.maximum(found.lower.marginals[first : first + sum(map(len, program.levels))], 0.0)
+    ends = np.cumsum([len(one) for one in program.levels])
+    return -float(found.fun), [-float(found.fun) - part for part in np.split(falls, ends[:-1])]
+
+
+@dataclass(frozen=True)
+class Program:
+    """min cost x with below <= matrix x <= above, lower <= x <= upper, some x integral; levels of each hour."""
+
+    cost: FloatArray
+    matrix: Any
+    below: FloatArray
+    above: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    integral: FloatArray
+    levels: list[FloatArray]
+
+
+def _program(platform: Platform, box: Box) -> Program:
+    levels = [platform.levels[(platform.levels >= lo) & (platform.levels <= hi)]
+              for lo, hi in zip(box.low, box.high, strict=True)]  # fmt: skip
+    worth = np.concatenate(levels)
+    hour = np.repeat(np.arange(platform.hours), [len(one) for one in levels])
+    choice = (hour == np.arange(platform.hours)[:, None]).astype(float)  # (hours, choices)
+    hours, choices = platform.hours, len(worth)
+    sizes = [2 * f.network.arcs + len(f.network.supply) + choices for f in platform.followers]
+    firsts = np.cumsum([2 * hours + choices, *sizes])  # rebates, bids, z; then flow, rho, y e(y), y_th of each cluster
     columns = int(firsts[-1])
     rows = Rows(columns)
-    lower, upper = np.full(columns, -np.inf), np.full(columns, np.inf)
-    cost = np.zeros(columns)
-    lower[:hours], upper[:hours], lower[hours : 2 * hours] = box.low, box.high, 0.0
-    cost[hours : 2 * hours] = -platform.prices
+    lower, upper, cost = np.full(columns, -np.inf), np.full(columns, np.inf), np.zeros(columns)
+    lower[hours : 2 * hours], cost[hours : 2 * hours] = 0.0, -platform.prices
+    lower[2 * hours : 2 * hours + choices], upper[2 * hours : 2 * hours + choices] = 0.0, 1.0
+    rows.add({2 * hours: choice}, 1.0, 1.0)
+    rows.add({0: -np.eye(hours), 2 * hours: choice * worth}, 0.0, 0.0)
     for k, follower in enumerate(platform.followers):
         network, first = follower.network, int(firsts[k])
         low, high = box.flow_low[k], box.flow_high[k]
         follower_rows(rows, follower, first, 0, low, high)
         lower[first : first + network.arcs], upper[first : first + network.arcs] = low, high
         spending = first + network.arcs + len(network.supply)
-        cost[first : first + network.arcs] = -platform.vehicles[k] * follower.mu
-        cost[first + network.arcs : spending] = platform.vehicles[k] * network.supply
-        cost[spending : spending + network.arcs] = -platform.vehicles[k] * follower.sigma
         for intercept, slope in zip(*spending_lines(low, high, LINES), strict=True):
             rows.add({first: np.diag(-slope), spending: np.eye(network.arcs)}, -np.inf, intercept)
+        chosen = spending + network.arcs
+        rows.add({chosen: choice, first: -network.plug_matrix.T}, 0.0, 0.0)
+        ends = (low @ network.plug_matrix)[hour], np.minimum(high @ network.plug_matrix, 1.0)[hour]
+        rows.add({chosen: np.eye(choices), 2 * hours: -np.diag(ends[0])}, 0.0, np.inf)
+        rows.add({chosen: np.eye(choices), 2 * hours: -np.diag(ends[1])}, -np.inf, 0.0)
+        rows.add({chosen: worth[None, :], first: follower.mu[None, :], first + network.arcs: -network.supply[None, :],
+                  spending: follower.sigma[None, :]}, 0.0, np.inf)  # fmt: skip
+        cost[chosen : chosen + choices] = platform.vehicles[k] * worth
     _bid_rows(rows, platform, box, firsts)
     matrix, below, above = rows.joined()
-    found = milp(cost, constraints=LinearConstraint(matrix, below, above), bounds=Bounds(lower, upper))
-    if found.x is None:
-        return (-np.inf if found.status == 2 else np.inf), box.low
-    return -float(found.fun), found.x[:hours]
+    integral = np.zeros(columns)
+    integral[2 * hours : 2 * hours + choices] = 1.0
+    return Program(cost, matrix, below, above, lower, upper, integral, levels)
 
 
 def _bid_rows(rows: Rows, platform: Platform, box: Box, firsts: FloatArray) -> None:
