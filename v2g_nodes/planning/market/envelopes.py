@@ -11,7 +11,7 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray
 
 BISECTIONS = 40
-STEEP = 5e-4  # flows nearer to 0 or 1 get level lines: slopes of 1e5 and more defeat linear programming
+STEEP = 5e-5  # flows nearer to 0 or 1 get level lines: slopes of 1e6 and more defeat linear programming
 
 
 def curve(flow: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from v2g_nodes.planning.market.persistency import Follower, flow_of, utility_of
 from v2g_nodes.planning.market.relaxation import Rows, follower_rows
 
 SAMPLES = 48
-WIDEN, WIDEN_MIN = 0.05, 0.002  # of the interval in utility, and at least this many sigma
+WIDEN, WIDEN_MIN = 0.06, 0.004  # of the interval in utility, and at least this many sigma
 PASSES_MAX = 4
 
 
@@ -38,16 +38,17 @@ class Intervals:
     programs: int
 
 
-def flow_intervals(follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True) -> Intervals:
+def flow_intervals(follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, times: float = 1.0) -> Intervals:
     """Intervals of all flows for rebates between low and high.
 
     Args:
         follower: the drivers.
         low: smallest rebates, shape (hours,) [USD/h].
         high: largest rebates.
-        prove: by linear programs, a few milliseconds per arc and side.
+        prove: by linear programs, tens of milliseconds per arc and side.
+        times: how many times the usual widening is added to what samples reach.
     """
-    lam_low, lam_high = _sampled(follower, low, high)
+    lam_low, lam_high = _sampled(follower, low, high, times)
     solved = 0
     for _ in range(PASSES_MAX if prove else 0):
         failed, found, count = _exits(follower, low, high, lam_low, lam_high)
@@ -65,7 +66,7 @@ def _flows(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[Float
     return flow_of(low, follower.sigma), flow_of(high, follower.sigma)
 
 
-def _sampled(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _sampled(follower: Follower, low: FloatArray, high: FloatArray, times: float) -> tuple[FloatArray, FloatArray]:
     random = np.random.default_rng(0)
     picks = random.integers(0, 2, (SAMPLES, len(low))).astype(float)
     hours = np.arange(len(low))
@@ -74,7 +75,7 @@ def _sampled(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[Flo
     answer = follower.solve(np.array([*steps, *(low + picks * (high - low))]))
     lam = utility_of(np.clip(answer.flow, 1e-15, 1.0 - 1e-15), follower.sigma)
     width = np.maximum(WIDEN * (lam.max(axis=0) - lam.min(axis=0)), WIDEN_MIN * follower.sigma)
-    return lam.min(axis=0) - width, lam.max(axis=0) + width
+    return lam.min(axis=0) - times * width, lam.max(axis=0) + times * width
 
 
 def _exits(

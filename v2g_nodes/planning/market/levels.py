@@ -2,10 +2,11 @@
 
 A box holds a range of levels per hour. Its bound is relaxation.profit_bound over intervals of the drivers' flows.
 Either these are proven once for all rebates (slow, loose), or they are sampled for each box, widened a little, and
-tested: every answer computed later that lies in a box must be inside its intervals, and answers outside are counted. A
+tested: every answer computed later that lies in a box must be inside its intervals, or all begins again, wider. A
 bound from sampled intervals is tested, not proven, and the result says so. Incumbents come from the
 continuous optimum, rounded and improved one hour at a time with the drivers' exact answer. The box of largest bound is
-split next, at the hour where rounding the relaxed rebate costs most. A box of one point is evaluated, so that the
+split next, at the hour where the relaxation pays too little for its rebate. Levels whose reduced cost shows that they
+cannot better the incumbent by more than the gap are dropped before. A box of one point is evaluated, so that the
 search ends with gap zero.
 """
 
@@ -23,10 +24,12 @@ from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.intervals import flow_intervals
 from v2g_nodes.planning.market.platform import Outcome, Platform
-from v2g_nodes.planning.market.relaxation import Box, level_bounds, profit_bound
+from v2g_nodes.planning.market.relaxation import Bounded, Box, profit_bound
 
 SAFETY = 1e-7  # of the bound, for the tolerances of the linear programs
 SHRINKS_MAX = 6
+UNPAID_MIN = 1e-3  # USD per USD/h: a wide range of levels is split where nothing else tells
+SHRINK_WORTH = 0.3  # levels per hour that must have gone for another try of the same box
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
 
 
@@ -41,7 +44,7 @@ class LevelPlan:
         bound: no choice of levels earns more [USD per day].
         gap: (bound - profit) / profit, at least 0.
         proven: the flow intervals behind the bound are proven, not only sampled.
-        outside: answers to rebates that a sampled interval did not hold; above 0 the bound is refuted.
+        widened: times that an answer was found outside a sampled interval and all began again with wider ones.
         tested: answers that were compared with intervals.
         boxes: relaxations solved.
         seconds: of all.
@@ -54,7 +57,7 @@ class LevelPlan:
     bound: float
     gap: float
     proven: bool
-    outside: int
+    widened: int
     tested: int
     boxes: int
     seconds: float
@@ -80,7 +83,7 @@ def plan_levels(
         clock: seconds.
     """
     began = clock()
-    search = _Search(platform, 0.4 * gap, lambda: limit_s - (clock() - began))
+    search = _Search(platform, 0.9 * gap)
     whole = (np.zeros(platform.hours, dtype=np.int64), np.full(platform.hours, len(platform.levels) - 1))
     search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]), starts=(0.3,))))
     proven = False
@@ -90,8 +93,12 @@ def plan_levels(
         proven = all(i.proven for i in intervals)
         search.proven = Box(ends[0], ends[1], tuple(i.low for i in intervals), tuple(i.high for i in intervals))
     search.push(*whole, np.inf)
-    course = []
+    course: list[tuple[float, float, float]] = []
     while True:
+        if search.outside:  # the intervals were too narrow: begin again with wider ones
+            search = search.wider()
+            search.push(*whole, np.inf)
+            continue
         bound = search.bound()
         reached = (clock() - began, search.profit, bound)
         if not course or reached[1:] != course[-1][1:]:
@@ -101,21 +108,28 @@ def plan_levels(
             break
         search.split()
     return LevelPlan(search.levels, platform.levels[search.levels], search.profit, bound,
-                     relative_gap(search.profit, bound), proven, search.outside, search.tested, search.boxes, clock() - began, tuple(course))  # fmt: skip
+                     relative_gap(search.profit, bound), proven, search.widened, search.tested, search.boxes, clock() - began, tuple(course))  # fmt: skip
 
 
 class _Search:
-    def __init__(self, platform: Platform, gap: float, left: Callable[[], float]) -> None:
-        self.platform, self.gap, self.left = platform, gap, left
+    def __init__(self, platform: Platform, gap: float) -> None:
+        self.platform, self.gap = platform, gap
         self.levels = np.zeros(platform.hours, dtype=np.int64)
         self.profit = -np.inf
-        self.open: list[tuple[float, int, IntArray, IntArray, FloatArray]] = []
+        self.open: list[tuple[float, int, IntArray, IntArray, Bounded]] = []
         self.proven: Box | None = None
         self.cut = -np.inf  # no rebates that were dropped earn more
-        self.boxes = self.outside = self.tested = 0
+        self.boxes = self.outside = self.tested = self.widened = 0
         self._sampled: list[Box] = []
         self._names = count()
         self._starts: tuple[FloatArray, ...] | None = None
+
+    def wider(self) -> _Search:
+        """The same search from the start, with the incumbent, intervals twice as wide."""
+        again = _Search(self.platform, self.gap)
+        again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
+        again.boxes, again.tested, again.proven = self.boxes, self.tested, self.proven
+        return again
 
     def bound(self) -> float:
         return max(self.profit, self.cut, -self.open[0][0] if self.open else -np.inf)
@@ -138,7 +152,7 @@ class _Search:
         while self.profit > before:
             before = self.profit
             near = [self.levels + sign * row for row in np.eye(len(levels), dtype=np.int64) for sign in (1, -1)]
-            near = [one for one in near if 0 <= one.min() and one.max() < len(self.platform.levels)]
+            near = [one for one in near if one.min() >= 0 and one.max() < len(self.platform.levels)]
             if not near:
                 return
             self.try_levels(np.array(near))
@@ -154,41 +168,40 @@ class _Search:
         shrunk = self._shrink(low, high)
         if shrunk is None:
             return
-        low, high, box = shrunk
-        found = profit_bound(self.platform, box, self.gap, self.left())
+        low, high, found = shrunk
         value, relaxed = found.bound, found.rebates
-        self.boxes += 1
         value = min(value + SAFETY * abs(value), parent)
         chosen = np.clip(self.rounded(relaxed), low, high)
         if not (chosen == self.levels).all():
             self.improve(chosen)
         if value > self.profit:
-            heapq.heappush(self.open, (-value, next(self._names), low, high, relaxed))
+            heapq.heappush(self.open, (-value, next(self._names), low, high, found))
 
-    def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Box] | None:
-        """Drop outer levels whose bound is within half the gap of the incumbent; None if nothing is left."""
+    def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Bounded] | None:
+        """Bound a box and drop outer levels that earn too little to matter; None if nothing is left."""
         for _ in range(SHRINKS_MAX):
             box = self._box(self.platform.levels[low], self.platform.levels[high])
-            whole, bounds = level_bounds(self.platform, box)
-            target = self.profit * (1.0 + 1.25 * self.gap * np.sign(self.profit)) - SAFETY * abs(whole)
-            if whole <= target:
-                self.cut = max(self.cut, target)
-                return None
-            kept = [np.flatnonzero(bound > target) for bound in bounds]
-            if any(len(one) == 0 for one in kept):
-                self.cut = max(self.cut, target)
+            found = profit_bound(self.platform, box)
+            self.boxes += 1
+            target = self.profit + self.gap * abs(self.profit) - SAFETY * abs(self.profit)
+            kept = [np.flatnonzero(bound > target) for bound in found.by_level]
+            if found.bound <= target or any(len(one) == 0 for one in kept):
+                self.cut = max(self.cut, target + SAFETY * abs(self.profit))
                 return None
             new = low + [one[0] for one in kept], low + [one[-1] for one in kept]
-            if (new[0] == low).all() and (new[1] == high).all():
-                break
-            self.cut = max(self.cut, target)
+            dropped = int((high - low).sum() - (new[1] - new[0]).sum())
+            if dropped > 0:
+                self.cut = max(self.cut, target + SAFETY * abs(self.profit))
             low, high = new
-        return low, high, self._box(self.platform.levels[low], self.platform.levels[high])
+            if dropped < SHRINK_WORTH * len(low):
+                break
+        return low, high, found
 
     def _box(self, low: FloatArray, high: FloatArray) -> Box:
         if self.proven is not None:
             return Box(low, high, self.proven.flow_low, self.proven.flow_high)
-        intervals = [flow_intervals(f, low, high, prove=False) for f in self.platform.followers]
+        intervals = [flow_intervals(f, low, high, prove=False, times=2.0**self.widened)
+                     for f in self.platform.followers]  # fmt: skip
         box = Box(low, high, tuple(i.low for i in intervals), tuple(i.high for i in intervals))
         self._sampled.append(box)
         return box
@@ -201,12 +214,12 @@ class _Search:
                 self.outside += int((((answer.flow < low) | (answer.flow > high)).any(axis=1) & inside).sum())
 
     def split(self) -> None:
-        value, _, low, high, relaxed = heapq.heappop(self.open)
+        value, _, low, high, found = heapq.heappop(self.open)
         if -value <= self.profit:
             return
-        levels = self.platform.levels
-        off = np.abs(levels[np.clip(self.rounded(relaxed), low, high)] - relaxed) + 1e-3 * (levels[high] - levels[low])
-        hour = int(np.where(high > low, off, -1.0).argmax())
+        levels, relaxed = self.platform.levels, found.rebates
+        score = np.abs(found.unpaid) + UNPAID_MIN * (levels[high] - levels[low])
+        hour = int(np.where(high > low, score, -1.0).argmax())
         cut = int(np.clip(np.searchsorted(levels, relaxed[hour], side="right") - 1, low[hour], high[hour] - 1))
         left, right = high.copy(), low.copy()
         left[hour], right[hour] = cut, cut + 1

@@ -162,7 +162,7 @@ class Follower:
 
 
 def flow_of(lam: FloatArray, sigma: FloatArray) -> FloatArray:
-    """y = (1 + lambda / sqrt(lambda^2 + sigma^2)) / 2, without cancellation for small flows."""
+    """Y = (1 + lambda / sqrt(lambda^2 + sigma^2)) / 2, without cancellation for small flows."""
     root = np.hypot(lam, sigma)
     flow: FloatArray = 0.5 * sigma**2 / (root * (root + np.abs(lam)))
     return np.where(lam > 0.0, 1.0 - flow, flow)

@@ -1,9 +1,10 @@
-"""A mixed-integer linear program that contains every equilibrium of drivers in a box of rebates: bounds that are proven.
+"""A linear program that contains every equilibrium of drivers in a box of rebates: bounds that are proven.
 
 The drivers' equilibrium is lambda_a = mu_a + s_t - (B'rho)_a and lambda_a = -sigma_a e(y_a) on every arc: linear but for
 one curve per arc, which lines enclose over an interval of its flow (envelopes.py). What drivers are paid follows
 without any product: sum s_t y_t = f'rho - sum (mu_a y_a + sigma_a y_a e(y_a)), and y e(y) is concave, so lines above it
-bound the payment from below; the products with the few levels are linear by choice. The bid is bounded from above by planes over the box of shares. All of it holds whatever
+bound the payment from below; the products with
+few levels are enclosed level by level. The bid is bounded from above by planes over the box of shares. All of it holds whatever
 the signs of cross effects; only the intervals must be right, see intervals.py. This is the own method's relaxation; the
 source relaxes s_t y_t = u_t instead (misocp.py).
 """
@@ -22,7 +23,7 @@ from v2g_nodes.planning.market.envelopes import lines_above, lines_below, spendi
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
 
-LINES = 4  # per arc and side
+LINES = 8  # per arc and side
 INFEASIBLE = 2  # status of scipy's solver
 
 
@@ -93,41 +94,22 @@ class Bounded:
 
     Args:
         bound: no rebates of the box earn more [USD per day]; minus infinity where it holds no equilibrium.
+        by_level: for each hour, the bound with each of its levels inside the box, from reduced costs [USD per day].
         rebates: of the relaxed optimum, shape (hours,) [USD/h].
+        unpaid: by how much it pays less than its rebates times its shares, in each hour, shape (hours,) [USD].
     """
 
     bound: float
+    by_level: list[FloatArray]
     rebates: FloatArray
+    unpaid: FloatArray
 
 
-def profit_bound(platform: Platform, box: Box, gap: float, limit_s: float) -> Bounded:
+def profit_bound(platform: Platform, box: Box) -> Bounded:
     """Upper bound of the profit over the levels inside a box.
 
-    Every hour takes one level, z_th in {0, 1}; y_th = y_t z_th makes the payment s_t y_t linear, exactly.
-
-    Args:
-        platform: the problem.
-        box: of rebates.
-        gap: at which the mixed-integer solver stops, relative; its bound counts, not its solution.
-        limit_s: at which it stops anyway [s].
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    program = _program(platform, box)
-    found = milp(program.cost, constraints=LinearConstraint(program.matrix, program.below, program.above),
-                 bounds=Bounds(program.lower, program.upper), integrality=program.integral,
-                 options={"mip_rel_gap": gap, "time_limit": max(limit_s, 0.1)})  # fmt: skip
-    if found.status == INFEASIBLE:
-        return Bounded(-np.inf, box.low)
-    bound = np.inf if found.mip_dual_bound is None else -float(found.mip_dual_bound)
-    return Bounded(bound, box.low if found.x is None else found.x[: platform.hours])
-
-
-def level_bounds(platform: Platform, box: Box) -> tuple[float, list[FloatArray]]:
-    """Bounds of the profit with one level of one hour set, from the linear program's reduced costs.
-
-    Returns:
-        Bound over the box; for each hour the bound with each of its levels inside the box [USD per day].
+    A level of every hour has a weight z_th in [0, 1], and y_th = y_t z_th makes the payment s_t y_t linear: exactly
+    where the weights are 0 or 1, from below in between.
     """
     from scipy.optimize import linprog
     from scipy.sparse import vstack
@@ -143,16 +125,21 @@ def level_bounds(platform: Platform, box: Box) -> tuple[float, list[FloatArray]]
     )  # fmt: skip
     if found.status != 0:
         bound = -np.inf if found.status == INFEASIBLE else np.inf
-        return bound, [np.full(len(one), bound) for one in program.levels]
-    first = 2 * platform.hours
-    falls = np.maximum(found.lower.marginals[first : first + sum(map(len, program.levels))], 0.0)
-    ends = np.cumsum([len(one) for one in program.levels])
-    return -float(found.fun), [-float(found.fun) - part for part in np.split(falls, ends[:-1])]
+        return Bounded(bound, [np.full(len(one), bound) for one in program.levels], box.low, box.high - box.low)
+    hours, choices = platform.hours, sum(map(len, program.levels))
+    falls = np.maximum(found.lower.marginals[2 * hours : 2 * hours + choices], 0.0)
+    ends = np.cumsum([len(one) for one in program.levels])[:-1]
+    rebates, unpaid = found.x[:hours], np.zeros(hours)
+    for count, first in zip(platform.vehicles, program.chosen, strict=True):
+        parts = np.split(found.x[first : first + choices], ends)
+        paid = np.array([part @ one for part, one in zip(parts, program.levels, strict=True)])
+        unpaid += count * (rebates * np.array([part.sum() for part in parts]) - paid)
+    return Bounded(-float(found.fun), [-float(found.fun) - part for part in np.split(falls, ends)], rebates, unpaid)
 
 
 @dataclass(frozen=True)
 class Program:
-    """min cost x with below <= matrix x <= above, lower <= x <= upper, some x integral; levels of each hour."""
+    """min cost x with below <= matrix x <= above, lower <= x <= upper; levels of each hour, first column of y_th of each cluster."""
 
     cost: FloatArray
     matrix: Any
@@ -160,8 +147,8 @@ class Program:
     above: FloatArray
     lower: FloatArray
     upper: FloatArray
-    integral: FloatArray
     levels: list[FloatArray]
+    chosen: list[int]
 
 
 def _program(platform: Platform, box: Box) -> Program:
@@ -174,6 +161,7 @@ def _program(platform: Platform, box: Box) -> Program:
     sizes = [2 * f.network.arcs + len(f.network.supply) + choices for f in platform.followers]
     firsts = np.cumsum([2 * hours + choices, *sizes])  # rebates, bids, z; then flow, rho, y e(y), y_th of each cluster
     columns = int(firsts[-1])
+    chosens: list[int] = []
     rows = Rows(columns)
     lower, upper, cost = np.full(columns, -np.inf), np.full(columns, np.inf), np.zeros(columns)
     lower[hours : 2 * hours], cost[hours : 2 * hours] = 0.0, -platform.prices
@@ -189,6 +177,7 @@ def _program(platform: Platform, box: Box) -> Program:
         for intercept, slope in zip(*spending_lines(low, high, LINES), strict=True):
             rows.add({first: np.diag(-slope), spending: np.eye(network.arcs)}, -np.inf, intercept)
         chosen = spending + network.arcs
+        chosens.append(chosen)
         rows.add({chosen: choice, first: -network.plug_matrix.T}, 0.0, 0.0)
         ends = (low @ network.plug_matrix)[hour], np.minimum(high @ network.plug_matrix, 1.0)[hour]
         rows.add({chosen: np.eye(choices), 2 * hours: -np.diag(ends[0])}, 0.0, np.inf)
@@ -198,9 +187,7 @@ def _program(platform: Platform, box: Box) -> Program:
         cost[chosen : chosen + choices] = platform.vehicles[k] * worth
     _bid_rows(rows, platform, box, firsts)
     matrix, below, above = rows.joined()
-    integral = np.zeros(columns)
-    integral[2 * hours : 2 * hours + choices] = 1.0
-    return Program(cost, matrix, below, above, lower, upper, integral, levels)
+    return Program(cost, matrix, below, above, lower, upper, levels, chosens)
 
 
 def _bid_rows(rows: Rows, platform: Platform, box: Box, firsts: FloatArray) -> None:
