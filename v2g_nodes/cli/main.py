@@ -60,7 +60,7 @@ class Command:
 
 
 GROUPS = {"bench": "Measure: algorithms, transport, the live station.",
-          "plan": "Plan a day: overnight charging, active and reactive power.",
+          "plan": "Plan a day: overnight charging, active and reactive power, regulation bids.",
           "security": "Who may publish and hear what.",
           "can": "Look at the CAN-FD bus: decoded, recorded, played back."}
 
@@ -77,6 +77,7 @@ COMMANDS = (
     Command("plan valley", "v2g_nodes.cli.plan_valley:plan_valley", "Overnight charging of a fleet by slot prices."),
     Command("plan allocation", "v2g_nodes.cli.plan_allocation:plan_allocation",
             "Active and reactive power by output consensus."),
+    Command("plan market", "v2g_nodes.cli.plan_market:plan_market", "Regulation bids and rebates, a day ahead."),
     Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
     Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),

@@ -7,6 +7,7 @@ has lambda = -sigma e(y). By e(1 - y) = -e(y) the lines above are those below, m
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from v2g_nodes.core.types import FloatArray
 
@@ -66,8 +67,9 @@ def _last_tangent(low: FloatArray, high: FloatArray) -> FloatArray:
     left, right = low.copy(), np.clip(high, low, np.maximum(low, 0.5))
     whole = high <= 0.5
 
-    def fits(point: FloatArray) -> FloatArray:
-        return curve(point) + curve_slope(point) * (high - point) <= curve(high)
+    def fits(point: FloatArray) -> NDArray[np.bool_]:
+        good: NDArray[np.bool_] = curve(point) + curve_slope(point) * (high - point) <= curve(high)
+        return good
 
     none = ~whole & ((low >= 0.5) | ~fits(low))
     for _ in range(BISECTIONS):

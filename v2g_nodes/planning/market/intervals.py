@@ -9,6 +9,7 @@ box leads outside. No sign of a cross effect is assumed. A guess that fails is w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,9 @@ class Intervals:
     programs: int
 
 
-def flow_intervals(follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, times: float = 1.0) -> Intervals:
+def flow_intervals(
+    follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, times: float = 1.0
+) -> Intervals:
     """Intervals of all flows for rebates between low and high.
 
     Args:
@@ -71,7 +74,8 @@ def _sampled(follower: Follower, low: FloatArray, high: FloatArray, times: float
     picks = random.integers(0, 2, (SAMPLES, len(low))).astype(float)
     hours = np.arange(len(low))
     wide = hours[high > low]
-    steps = [low, high, *(np.where(hours <= h, high, low) for h in wide), *(np.where(hours > h, high, low) for h in wide)]
+    steps = [low, high, *(np.where(hours <= h, high, low) for h in wide),
+             *(np.where(hours > h, high, low) for h in wide)]  # fmt: skip
     answer = follower.solve(np.array([*steps, *(low + picks * (high - low))]))
     lam = utility_of(np.clip(answer.flow, 1e-15, 1.0 - 1e-15), follower.sigma)
     width = np.maximum(WIDEN * (lam.max(axis=0) - lam.min(axis=0)), WIDEN_MIN * follower.sigma)
@@ -103,7 +107,7 @@ def _exits(
     model.row_lower_, model.row_upper_ = below, above
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
-    solver = highspy.Highs()
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     solver.passModel(model)

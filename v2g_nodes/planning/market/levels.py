@@ -28,6 +28,8 @@ from v2g_nodes.planning.market.relaxation import Bounded, Box, profit_bound
 
 SAFETY = 1e-7  # of the bound, for the tolerances of the linear programs
 SHRINKS_MAX = 6
+PROBES = 32  # random answers that each box's intervals are tested with at the end
+WIDENED_MAX = 4  # then the bound counts as refuted: infinite
 UNPAID_MIN = 1e-3  # USD per USD/h: a wide range of levels is split where nothing else tells
 SHRINK_WORTH = 0.3  # levels per hour that must have gone for another try of the same box
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
@@ -95,7 +97,7 @@ def plan_levels(
     search.push(*whole, np.inf)
     course: list[tuple[float, float, float]] = []
     while True:
-        if search.outside:  # the intervals were too narrow: begin again with wider ones
+        if search.outside and search.widened < WIDENED_MAX:  # the intervals were too narrow: begin again with wider ones
             search = search.wider()
             search.push(*whole, np.inf)
             continue
@@ -105,10 +107,17 @@ def plan_levels(
             course.append(reached)
         done = relative_gap(search.profit, bound) <= gap or not search.open
         if done or clock() - began > limit_s:
+            search.probe()
+            if search.outside and search.widened < WIDENED_MAX:
+                continue
             break
         search.split()
-    return LevelPlan(search.levels, platform.levels[search.levels], search.profit, bound,
-                     relative_gap(search.profit, bound), proven, search.widened, search.tested, search.boxes, clock() - began, tuple(course))  # fmt: skip
+    if search.outside:
+        bound = np.inf
+    return LevelPlan(
+        search.levels, platform.levels[search.levels], search.profit, bound, relative_gap(search.profit, bound), proven,
+        search.widened, search.tested, search.boxes, clock() - began, tuple(course),
+    )  # fmt: skip
 
 
 class _Search:
@@ -131,15 +140,25 @@ class _Search:
         again.boxes, again.tested, again.proven = self.boxes, self.tested, self.proven
         return again
 
+    def probe(self) -> None:
+        """Compare the intervals with answers to rebates at random, levels or not."""
+        random = np.random.default_rng(1)
+        for box in self._sampled:
+            picks = random.integers(0, 2, (PROBES, len(box.low)))
+            mixed = np.where(random.random((PROBES, 1)) < 0.5, picks, random.random((PROBES, len(box.low))))
+            rebates = box.low + mixed * (box.high - box.low)
+            self._test(rebates, self.platform.evaluate(rebates, self._starts), [box])
+
     def bound(self) -> float:
         return max(self.profit, self.cut, -self.open[0][0] if self.open else -np.inf)
 
     def rounded(self, rebates: FloatArray) -> IntArray:
-        return np.abs(rebates[:, None] - self.platform.levels).argmin(axis=1)
+        nearest: IntArray = np.abs(rebates[:, None] - self.platform.levels).argmin(axis=1)
+        return nearest
 
     def try_levels(self, choices: IntArray) -> None:
         outcome = self.platform.evaluate(self.platform.levels[choices], self._starts)
-        self._test(self.platform.levels[choices], outcome)
+        self._test(self.platform.levels[choices], outcome, self._sampled)
         best = int(outcome.profit.argmax())
         if outcome.profit[best] > self.profit:
             self.profit, self.levels = float(outcome.profit[best]), choices[best].copy()
@@ -206,8 +225,8 @@ class _Search:
         self._sampled.append(box)
         return box
 
-    def _test(self, rebates: FloatArray, outcome: Outcome) -> None:
-        for box in self._sampled:
+    def _test(self, rebates: FloatArray, outcome: Outcome, boxes: list[Box]) -> None:
+        for box in boxes:
             inside = ((rebates >= box.low) & (rebates <= box.high)).all(axis=1)
             self.tested += int(inside.sum())
             for answer, low, high in zip(outcome.answers, box.flow_low, box.flow_high, strict=True):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Follower:
         return (incidence[:, None, :] * incidence[None, :, :]).reshape(-1, self.network.arcs)
 
     @cached_property
-    def _sparse_outer(self) -> object:
+    def _sparse_outer(self) -> Any:  # noqa: ANN401 - scipy has no types
         from scipy.sparse import csr_matrix
 
         return csr_matrix(self._outer)
@@ -136,7 +137,7 @@ class Follower:
             if np.abs(missed).max() <= TOLERANCE:
                 return Answer(flow, potential, value)
             weight = 0.5 * self.sigma**2 / root**3
-            hessian = np.ascontiguousarray((self._sparse_outer @ weight.T).T)  # type: ignore[operator]
+            hessian = np.ascontiguousarray((self._sparse_outer @ weight.T).T)
             step = np.linalg.solve(hessian.reshape(-1, nodes, nodes), -missed[..., None])[..., 0]
             potential = potential + self._length(lam, step, missed, value, tiny)[:, None] * step
         raise NoConvergenceError(

@@ -140,7 +140,7 @@ class Platform:
         """Derivative of the profit by each rebate, for the first row of an outcome, shape (hours,)."""
         share = outcome.plugged[:, 0] / self.vehicles[:, None]
         _, moved = self.best_bid(share)
-        total = -outcome.plugged[:, 0].sum(axis=0)
+        total: FloatArray = -outcome.plugged[:, 0].sum(axis=0)
         for k, follower in enumerate(self.followers):
             worth = self.prices * moved[k] - self.vehicles[k] * rebates
             total = total + follower.sensitivity(outcome.answers[k]) @ worth

@@ -1,12 +1,11 @@
 """A linear program that contains every equilibrium of drivers in a box of rebates: bounds that are proven.
 
-The drivers' equilibrium is lambda_a = mu_a + s_t - (B'rho)_a and lambda_a = -sigma_a e(y_a) on every arc: linear but for
-one curve per arc, which lines enclose over an interval of its flow (envelopes.py). What drivers are paid follows
-without any product: sum s_t y_t = f'rho - sum (mu_a y_a + sigma_a y_a e(y_a)), and y e(y) is concave, so lines above it
-bound the payment from below; the products with
-few levels are enclosed level by level. The bid is bounded from above by planes over the box of shares. All of it holds whatever
-the signs of cross effects; only the intervals must be right, see intervals.py. This is the own method's relaxation; the
-source relaxes s_t y_t = u_t instead (misocp.py).
+In equilibrium lambda_a = mu_a + s_t - (B'rho)_a and lambda_a = -sigma_a e(y_a) on every arc: linear but for one curve
+per arc, which lines enclose over an interval of its flow (envelopes.py). What drivers are paid follows without any
+product: sum s_t y_t = f'rho - sum (mu_a y_a + sigma_a y_a e(y_a)), and y e(y) is concave, so lines above it bound the
+payment from below; the products with few levels are enclosed level by level. The bid is bounded from above by planes
+over the box of shares. All of it holds whatever the signs of cross effects; only the intervals must be right, see
+intervals.py. The source relaxes s_t y_t = u_t instead (misocp.py).
 """
 
 from __future__ import annotations

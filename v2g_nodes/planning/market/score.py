@@ -50,8 +50,8 @@ def performance_score(signal_kw: FloatArray, response_kw: FloatArray) -> Score:
     """
     delays = int(DELAY_MAX_S / SAMPLE_S)
     if signal_kw.shape != response_kw.shape or signal_kw.ndim != 1 or len(signal_kw) <= delays + 1:
-        raise InputError(f"signal and response have shapes {signal_kw.shape} and {response_kw.shape}, allowed are equal "
-                         f"ones of more than {delays + 1} samples")  # fmt: skip
+        raise InputError(f"signal and response have shapes {signal_kw.shape} and {response_kw.shape}, allowed are "
+                         f"equal ones of more than {delays + 1} samples")  # fmt: skip
     if not (np.isfinite(signal_kw).all() and np.isfinite(response_kw).all()):
         raise InputError("signal or response has a value that is not finite, allowed are finite numbers")
     count = len(signal_kw) - delays  # the same samples of the signal for every delay

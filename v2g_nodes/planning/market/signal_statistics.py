@@ -72,7 +72,8 @@ def needed_shares(hours: FloatArray, eta: float) -> FloatArray:
     if not np.isfinite(hours).all():
         row, column = np.argwhere(~np.isfinite(hours))[0]
         raise InputError(f"signal of hour {row}, sample {column} is {hours[row, column]}, allowed a finite number")
-    low, high = np.zeros(len(hours)), np.abs(hours).max(axis=1)
+    low: FloatArray = np.zeros(len(hours))
+    high: FloatArray = np.abs(hours).max(axis=1)
     total = mileage(hours)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)

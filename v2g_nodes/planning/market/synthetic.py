@@ -71,8 +71,7 @@ def drivers(
     tail, head_, plug = (np.array([row[k] for row in rows], dtype=np.int64) for k in range(3))
     names = tuple(f"{place} {hour}" for place, hour in nodes)
     network = ActivityNetwork(names, tail, head_, plug, hours, 0, nodes[HOME, hours])
-    follower = calibrate(network, np.clip([row[3] for row in rows], 0.0, 1.0), value_usd_month / 30.0)
-    return follower
+    return calibrate(network, np.clip([row[3] for row in rows], 0.0, 1.0), value_usd_month / 30.0)
 
 
 def _moves(
