@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +118,9 @@ def test_lines_enclose_the_curve() -> None:
 def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels_module, "FEW", 1)  # every choice has to be bounded or reached
     mixed = 0
-    for seed, top in ((1, 0.001), (2, 0.0015), (3, 0.002)):
-        case = platform((drivers(hours=6, seed=seed, value_usd_month=0.5),), (10.0,), levels=2, rebate_max=top)
+    for seed in (1, 2, 3):
+        case = platform((drivers(hours=6, seed=seed, value_usd_month=20.0),), (10.0,), levels=2, rebate_max=0.02)
+        case = replace(case, prices=np.random.default_rng(seed).uniform(0.0, 0.2, 6))
         every = case.levels[np.array(list(itertools.product((0, 1), repeat=6)))]
         profits = case.evaluate(every).profit
         plan = plan_levels(case, gap=0.0)
@@ -181,8 +183,8 @@ def test_a_station_follows_the_bids() -> None:
 
 def test_recorded_signal_and_prices(tmp_path: Path, shared_data: Path) -> None:
     signal = str(shared_data / "pjm_regd_2s_day.csv")
-    words = ["plan", "market", "--signal", signal, "--prices",
-             str(shared_data / "pjm_regulation_prices_hourly_2024-08.csv"), "--json", str(tmp_path / "f.json")]  # fmt: skip
+    priced = str(shared_data / "pjm_regulation_prices_hourly_2024-08.csv")
+    words = ["plan", "market", "--signal", signal, "--prices", priced, "--json", str(tmp_path / "f.json")]
     assert cli.main(words) == 0
     found = json.loads((tmp_path / "f.json").read_text())
     assert tuple(found)[: len(KEYS)] == KEYS

@@ -76,9 +76,10 @@ def read_market(options: MarketOptions) -> MarketInputs:
         requirements = (Requirement(follow_kw, options.eta, need), Requirement(options.soc_kw, options.soc_eta, energy))
     followers, shares = _drivers(options)
     priced, note = _prices(options)
+    levels: FloatArray = np.linspace(0.0, options.rebate_max, options.levels)
     counts: FloatArray = options.vehicles * shares
     platform = Platform(followers, counts, priced, requirements,
-                        np.linspace(0.0, options.rebate_max, options.levels), not options.variance)  # fmt: skip
+                        levels, not options.variance)  # fmt: skip
     return MarketInputs(platform, odd, follow_kw, (*notes, note))
 
 
@@ -136,10 +137,10 @@ def read_network(path: str, value_usd: float) -> Follower:
             table.fail(row, f"plug_hour is {text!r}, allowed a whole number or nothing")
         hours.append(int(text) if text.strip() else NOT_PLUGGED)
     tail, head = (np.array([names.index(name) for name in column], dtype=np.int64) for column in (tails, heads))
+    plug, places = np.array(hours, dtype=np.int64), tuple(f"{path}:{line}" for line in table.line_numbers)
     network = ActivityNetwork(
-        names, tail, head, np.array(hours, dtype=np.int64), max(hours) + 1, names.index(tails[0]), names.index(heads[-1]),
-        tuple(f"{path}:{row + 2}" for row in range(len(tails))),
-    )  # fmt: skip
+        names, tail, head, plug, max(hours) + 1, names.index(tails[0]), names.index(heads[-1]), places
+    )
     return calibrate(network, flow, value_usd)
 
 
@@ -204,7 +205,7 @@ def read_prices(path: str) -> FloatArray:
         except ValueError:
             table.fail(row, f"utc_start is {text!r}, allowed YYYY-MM-DDTHH:MMZ")
         if row and (times[row] - times[row - 1]).total_seconds() != S_PER_H:
-            table.fail(row, f"utc_start {text} is not the hour after {stamps[row - 1]}, allowed are hours without a gap")
+            table.fail(row, f"utc_start {text} is not the hour after {stamps[row - 1]}, allowed is no gap")
     if len(times) < HOURS:
         raise InputError(f"{path}: {len(times)} hours, allowed at least {HOURS}")
     local = np.array([(one.hour + UTC_OFFSET_H) % HOURS for one in times])

@@ -97,7 +97,7 @@ def plan_levels(
     search.push(*whole, np.inf)
     course: list[tuple[float, float, float]] = []
     while True:
-        if search.outside and search.widened < WIDENED_MAX:  # the intervals were too narrow: begin again with wider ones
+        if search.outside and search.widened < WIDENED_MAX:  # intervals too narrow: begin again, wider
             search = search.wider()
             search.push(*whole, np.inf)
             continue
