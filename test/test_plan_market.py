@@ -202,8 +202,8 @@ BAD = [
     (("--clusters", "mean=0.5,home=0.4"), "shares sum to 0.9, allowed 1"),
     (("--clusters", "robot"), "--clusters robot: allowed mean"),
     (("--soc-kw", "12"), "--soc-kw is 12 kW"),
-    (("--network", "{folder}/cycle.csv"), "cycle.csv:6: c -> b closes a cycle"),
-    (("--network", "{folder}/lost.csv"), "node b: in and out differ by 0.1"),
+    (("--network", "{folder}/cycle.csv"), "cycle.csv:4: b -> c closes a cycle"),
+    (("--network", "{folder}/lost.csv"), "node a: in and out differ by 0.1"),
     (("--prices", "{folder}/gap.csv"), "gap.csv:3: utc_start 2024-08-01T06:00Z is not the hour after"),
     (("--signal", "{folder}/signal.csv"), "signal.csv:4: second_of_day steps by 4 s, allowed 2 s"),
 ]

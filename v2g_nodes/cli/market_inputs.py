@@ -76,7 +76,7 @@ def read_market(options: MarketOptions) -> MarketInputs:
         requirements = (Requirement(follow_kw, options.eta, need), Requirement(options.soc_kw, options.soc_eta, energy))
     followers, shares = _drivers(options)
     priced, note = _prices(options)
-    levels: FloatArray = np.linspace(0.0, options.rebate_max, options.levels)
+    levels = np.array([k * options.rebate_max / (options.levels - 1) for k in range(options.levels)])
     counts: FloatArray = options.vehicles * shares
     platform = Platform(followers, counts, priced, requirements,
                         levels, not options.variance)  # fmt: skip

@@ -179,15 +179,14 @@ class _Search:
                 return
 
     def push(self, low: IntArray, high: IntArray, parent: float) -> None:
-        points = np.prod((high - low + 1).astype(float))
-        if points <= FEW:
-            axes = [np.arange(lo, hi + 1) for lo, hi in zip(low, high, strict=True)]
-            self.try_levels(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low)))
+        if self._enumerated(low, high):
             return
         shrunk = self._shrink(low, high)
         if shrunk is None:
             return
         low, high, found = shrunk
+        if self._enumerated(low, high):
+            return
         value, relaxed = found.bound, found.rebates
         value = min(value + SAFETY * abs(value), parent)
         chosen = np.clip(self.rounded(relaxed), low, high)
@@ -195,6 +194,13 @@ class _Search:
             self.improve(chosen)
         if value > self.profit:
             heapq.heappush(self.open, (-value, next(self._names), low, high, found))
+
+    def _enumerated(self, low: IntArray, high: IntArray) -> bool:
+        if np.prod((high - low + 1).astype(float)) > FEW:
+            return False
+        axes = [np.arange(lo, hi + 1) for lo, hi in zip(low, high, strict=True)]
+        self.try_levels(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low)))
+        return True
 
     def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Bounded] | None:
         """Bound a box and drop outer levels that earn too little to matter; None if nothing is left."""

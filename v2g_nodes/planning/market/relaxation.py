@@ -138,7 +138,10 @@ def profit_bound(platform: Platform, box: Box) -> Bounded:
 
 @dataclass(frozen=True)
 class Program:
-    """min cost x with below <= matrix x <= above, lower <= x <= upper; levels of each hour, first column of y_th of each cluster."""
+    """min cost x with below <= matrix x <= above, lower <= x <= upper.
+
+    Levels of each hour; `chosen`: first column of y_th of each cluster.
+    """
 
     cost: FloatArray
     matrix: Any
