@@ -24,6 +24,7 @@ from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
+from v2g_nodes.planning.market.studies import Case, trends
 from v2g_nodes.planning.market.synthetic import ETA, NEED, drivers, prices
 
 KEYS = ("vehicles", "charger_kw", "profit_per_ev_month", "profit_without_rebates", "improvement_pct",
@@ -128,6 +129,26 @@ def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
         assert plan.bound == pytest.approx(profits.max(), rel=1e-6)
         mixed += 0 < plan.levels.sum() < 6
     assert mixed > 0
+
+
+def test_the_peer_finds_the_same_optimum() -> None:
+    pytest.importorskip("pyscipopt")
+    from v2g_nodes.planning.market.misocp import solve_misocp
+
+    case = platform((drivers(hours=4, seed=1, value_usd_month=20.0),), (10.0,), levels=2, exact=False, rebate_max=0.02)
+    case = replace(case, prices=np.random.default_rng(1).uniform(0.0, 0.2, 4))
+    every = case.levels[np.array(list(itertools.product((0, 1), repeat=4)))]
+    best = case.evaluate(every).profit.max()
+    for inequalities in (False, True):
+        peer = solve_misocp(case, 1e-4, 30.0, inequalities)
+        assert peer.profit == pytest.approx(best, rel=1e-4)
+        assert peer.bound >= best * (1.0 - 1e-4)
+
+
+def test_trends_tell_what_holds() -> None:
+    rising = [Case(str(k), 2.0 + k, 1.0, float(k)) for k in range(3)]
+    cases = dict.fromkeys(("fleet", "charger", "utility", "workplace", "soc"), rising)
+    assert [trend.holds for trend in trends(cases)] == [True, False, True, False, False, True, False]
 
 
 def test_the_bound_holds_and_the_gap_closes(day: Follower) -> None:

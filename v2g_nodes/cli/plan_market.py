@@ -11,6 +11,7 @@ import typer
 from v2g_nodes.cli.market_inputs import MarketInputs, MarketOptions, read_market
 from v2g_nodes.cli.output import Json, check_writable, emit
 from v2g_nodes.core.checks import check_range
+from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.market.levels import LevelPlan, plan_levels
 from v2g_nodes.planning.market.replay import replay_signal
 from v2g_nodes.planning.market.synthetic import ETA, KINDS, REBATE_MAX, VALUE_USD_MONTH
@@ -50,6 +51,12 @@ def plan_market(
     prove: Annotated[
         bool, typer.Option("--prove", help="Prove the flow intervals behind the bound instead of testing them; slow.")
     ] = False,
+    trends: Annotated[
+        bool, typer.Option("--trends", help="Also the source's observations, holds or refuted, with made drivers.")
+    ] = False,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="Also the source's model with SCIP, same limits; needs pyscipopt.")
+    ] = False,
     json: Json = None,
 ) -> None:  # fmt: skip
     """Plan rebates and bids for a day: drivers answer rebates, the bid must be served with the probability 1 - η.
@@ -67,9 +74,41 @@ def plan_market(
     inputs = read_market(options)
     began = time.perf_counter()
     plan = plan_levels(inputs.platform, gap, time_limit, prove)
-    emit(_figures(options, inputs, plan, time.perf_counter() - began), json, title="rebates and bids")
+    figures = _figures(options, inputs, plan, time.perf_counter() - began)
+    if peer:
+        figures.update(_peer(inputs, gap, time_limit))
+    if trends:
+        figures["trends"] = _trends()
+    emit(figures, json, title="rebates and bids")
     if plan.gap > gap:
         raise typer.Exit(1)
+
+
+def _peer(inputs: MarketInputs, gap: float, limit_s: float) -> dict[str, Any]:
+    """SCIP with and without the source's valid inequalities, on the same data."""
+    try:
+        from v2g_nodes.planning.market.misocp import solve_misocp
+
+        found = {name: solve_misocp(inputs.platform, gap, limit_s, inequalities)
+                 for name, inequalities in (("scip", False), ("scip_valid_inequalities", True))}  # fmt: skip
+    except ImportError as error:
+        raise InputError("--peer: pyscipopt is not installed, allowed where it is") from error
+    monthly = inputs.platform.monthly
+    return {name: {"profit_per_ev_month": _finite(monthly * one.profit), "profit_bound": _finite(monthly * one.bound),
+                   "gap": _finite((one.bound - one.profit) / abs(one.profit)), "seconds": one.seconds,
+                   "status": one.status} for name, one in found.items()}  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _trends() -> list[dict[str, Any]]:
+    from v2g_nodes.planning.market.studies import all_cases
+    from v2g_nodes.planning.market.studies import trends as found
+
+    return [{"claim": one.claim, "verdict": "holds" if one.holds else "refuted", "numbers": list(one.numbers)}
+            for one in found(all_cases())]  # fmt: skip
 
 
 def _figures(options: MarketOptions, inputs: MarketInputs, plan: LevelPlan, seconds: float) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Intervals:
 
 
 def flow_intervals(
-    follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, times: float = 1.0
+    follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, failures: int = 0
 ) -> Intervals:
     """Intervals of all flows for rebates between low and high.
 
@@ -49,9 +49,9 @@ def flow_intervals(
         low: smallest rebates, shape (hours,) [USD/h].
         high: largest rebates.
         prove: by linear programs, tens of milliseconds per arc and side.
-        times: how many times the usual widening is added to what samples reach.
+        failures: times that intervals turned out too narrow before: each doubles the samples and widens by a quarter.
     """
-    lam_low, lam_high = _sampled(follower, low, high, times)
+    lam_low, lam_high = _sampled(follower, low, high, failures)
     solved = 0
     for _ in range(PASSES_MAX if prove else 0):
         failed, found, count = _exits(follower, low, high, lam_low, lam_high)
@@ -69,9 +69,9 @@ def _flows(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[Float
     return flow_of(low, follower.sigma), flow_of(high, follower.sigma)
 
 
-def _sampled(follower: Follower, low: FloatArray, high: FloatArray, times: float) -> tuple[FloatArray, FloatArray]:
-    random = np.random.default_rng(0)
-    picks = random.integers(0, 2, (SAMPLES, len(low))).astype(float)
+def _sampled(follower: Follower, low: FloatArray, high: FloatArray, failures: int) -> tuple[FloatArray, FloatArray]:
+    random, samples = np.random.default_rng(failures), SAMPLES * 2**failures
+    picks = random.integers(0, 2, (samples, len(low))).astype(float)
     hours = np.arange(len(low))
     wide = hours[high > low]
     steps = [low, high, *(np.where(hours <= h, high, low) for h in wide),
@@ -79,7 +79,8 @@ def _sampled(follower: Follower, low: FloatArray, high: FloatArray, times: float
     answer = follower.solve(np.array([*steps, *(low + picks * (high - low))]))
     lam = utility_of(np.clip(answer.flow, 1e-15, 1.0 - 1e-15), follower.sigma)
     width = np.maximum(WIDEN * (lam.max(axis=0) - lam.min(axis=0)), WIDEN_MIN * follower.sigma)
-    return lam.min(axis=0) - times * width, lam.max(axis=0) + times * width
+    width *= 1.0 + 0.25 * failures
+    return lam.min(axis=0) - width, lam.max(axis=0) + width
 
 
 def _exits(

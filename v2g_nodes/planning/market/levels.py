@@ -134,7 +134,7 @@ class _Search:
         self._starts: tuple[FloatArray, ...] | None = None
 
     def wider(self) -> _Search:
-        """The same search from the start, with the incumbent, intervals twice as wide."""
+        """The same search from the start, with the incumbent, wider intervals."""
         again = _Search(self.platform, self.gap)
         again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
         again.boxes, again.tested, again.proven = self.boxes, self.tested, self.proven
@@ -225,7 +225,7 @@ class _Search:
     def _box(self, low: FloatArray, high: FloatArray) -> Box:
         if self.proven is not None:
             return Box(low, high, self.proven.flow_low, self.proven.flow_high)
-        intervals = [flow_intervals(f, low, high, prove=False, times=2.0**self.widened)
+        intervals = [flow_intervals(f, low, high, prove=False, failures=self.widened)
                      for f in self.platform.followers]  # fmt: skip
         box = Box(low, high, tuple(i.low for i in intervals), tuple(i.high for i in intervals))
         self._sampled.append(box)
