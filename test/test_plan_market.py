@@ -22,6 +22,7 @@ from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.relaxation import bid_planes
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
 from v2g_nodes.planning.market.studies import Case, trends
@@ -114,6 +115,23 @@ def test_lines_enclose_the_curve() -> None:
         for intercept, slope in zip(intercepts, slopes, strict=True):
             room = sign * (target - intercept - slope * flows)
             assert room.min() > -1e-7 * (1.0 + np.abs(target).max())
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_planes_lie_above_the_bid(day: Follower, exact: bool) -> None:
+    case = platform((day, drivers("home"), drivers("commuter")), (3.0, 80.0, 40.0), exact=exact)
+    random = np.random.default_rng(7)
+    low = random.uniform(0.0, 0.8, (3, 24))
+    high = low + random.uniform(1e-4, 1.0, (3, 24)) * (0.99 - low)
+    intercept, slope = bid_planes(case, 0, low, high)
+    nearest = np.inf
+    for _ in range(300):
+        share = low + random.integers(0, 3, (3, 24)) / 2.0 * (high - low)
+        bid, _ = case.best_bid(share)
+        room = (intercept + np.sum(slope * share, axis=0) - bid) / 1200.0
+        assert room.min() > -1e-9
+        nearest = min(nearest, room.min())
+    assert nearest < 1e-3
 
 
 def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
