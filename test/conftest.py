@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKER_OF_FOLDER = {"nodes": "ros", "system": "system"}
@@ -17,6 +18,8 @@ MARKER_OF_FOLDER = {"nodes": "ros", "system": "system"}
 DOMAINS = range(20, 100)  # above 101 the ports of a domain reach into Linux's ephemeral range
 PORT_BASE, PORTS_PER_DOMAIN = 7400, 250  # RTPS 2.2, section 9.6.1.1
 
+settings.register_profile("logic", deadline=None)  # no test judges how fast a busy machine is
+settings.load_profile("logic")
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 

@@ -60,7 +60,7 @@ class Command:
 
 
 GROUPS = {"bench": "Measure: algorithms, transport, the live station.",
-          "plan": "Plan a day: overnight charging, active and reactive power, power flow.",
+          "plan": "Plan a day: overnight charging, active and reactive power, power flow, regulation bids.",
           "security": "Who may publish and hear what.",
           "can": "Look at the CAN-FD bus: decoded, recorded, played back."}
 
@@ -78,6 +78,7 @@ COMMANDS = (
     Command("plan allocation", "v2g_nodes.cli.plan_allocation:plan_allocation",
             "Active and reactive power by output consensus."),
     Command("plan network", "v2g_nodes.cli.plan_network:plan_network", "Vehicles and power flow of a grid, certified."),
+    Command("plan market", "v2g_nodes.cli.plan_market:plan_market", "Regulation bids and rebates, a day ahead."),
     Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
     Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),
