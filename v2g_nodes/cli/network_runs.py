@@ -62,6 +62,8 @@ class Run:
         figures: of the JSON.
         more: what the method tells besides.
         reasons: why not all could be had.
+        loose_slots: in which the relaxed program stands at powers that the AC power flow can't keep within its limits.
+        relaxed_bound_eur: of the relaxed program, None where it is `bound_eur`.
     """
 
     asked: Asked
@@ -72,6 +74,8 @@ class Run:
     price_eur_per_kwh: FloatArray
     more: dict[str, Any] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    loose_slots: tuple[int, ...] = ()
+    relaxed_bound_eur: float | None = None
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,7 +115,8 @@ def _certified_run(asked: Asked, found: Certified) -> Run:
     counts: dict[str, int] = {}
     for step in found.steps:
         counts[step.what] = counts.get(step.what, 0) + 1
-    return Run(asked, found.plan, found.bound_eur, found.seconds, asked.gap, _prices(found.plan), {"steps": counts})
+    return Run(asked, found.plan, found.bound_eur, found.seconds, asked.gap, _prices(found.plan), {"steps": counts},
+               loose_slots=found.loose_slots, relaxed_bound_eur=found.relaxed_bound_eur)  # fmt: skip
 
 
 def _two_stage(asked: Asked, tell: Tell) -> Run:
@@ -189,6 +194,7 @@ def _peer(run: Run, peer: str, tell: Tell) -> dict[str, Any]:
     seconds = statistics.median(result.seconds for result in results)
     return {
         "peer": peer, "objective_eur": last.objective_eur if last.found else None,
+        "plan_eur": None if plan is None else plan.objective_eur,
         "bound_eur": last.bound_eur if np.isfinite(last.bound_eur) else None,
         "gap": gap_of(last.objective_eur, last.bound_eur) if last.found and np.isfinite(last.bound_eur) else None,
         "seconds": seconds, "runs_seconds": [result.seconds for result in results],
@@ -203,19 +209,22 @@ def _figures(run: Run, relaxation: Any, peers: list[dict[str, Any]]) -> dict[str
     voltage = np.abs(plan.evaluation.flow.voltage[:, settled]) if settled.any() else np.array([[np.nan]])
     feasible = plan.holds and not vehicle_faults(plan) and not run.reasons
     known = bool(np.isfinite(run.bound_eur))
+    relaxed = run.bound_eur if run.relaxed_bound_eur is None else run.relaxed_bound_eur
     first = peers[0] if peers else {}
     return {
         "case": day.case, "instance": day.name, "method": run.asked.method,
-        "objective_eur": plan.objective_eur, "lower_bound_eur": run.bound_eur if known else None,
-        "gap": gap_of(plan.objective_eur, run.bound_eur) if known else None, "feasible": feasible,
+        "objective_eur": plan.objective_eur, "lower_bound_eur": relaxed if known else None,
+        "gap": gap_of(plan.objective_eur, relaxed) if known else None, "feasible": feasible,
         "relaxation_residual_max": relaxation.residual_max if np.isfinite(relaxation.residual_max) else None,
         "voltage_min_pu": float(voltage.min()),
         "voltage_max_pu": float(voltage.max()), "binaries": 2 * int(day.vehicles.plugged(day.slots).sum()),
         "seconds": run.seconds, "peer": first.get("peer"), "peer_objective_eur": first.get("objective_eur"),
         "peer_seconds": first.get("seconds"), "speedup": first.get("speedup"),
         "generation_eur": plan.generation_eur, "vehicles_eur": plan.vehicles_eur,
-        "loose_slots": list(relaxation.loose_slots), "vehicles": len(day.vehicles), "slots": day.slots,
-        "stations": [day.grid.buses[bus] for bus in day.stations.bus], **run.more, "peers": peers,
+        "ac_bound_eur": run.bound_eur if known else None,
+        "ac_gap": gap_of(plan.objective_eur, run.bound_eur) if known else None,
+        "loose_slots": sorted({*relaxation.loose_slots, *run.loose_slots}), "vehicles": len(day.vehicles),
+        "slots": day.slots, "stations": [day.grid.buses[bus] for bus in day.stations.bus], **run.more, "peers": peers,
         "reasons": list(run.reasons), "notes": list(run.asked.notes),
     }  # fmt: skip
 

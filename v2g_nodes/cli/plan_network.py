@@ -86,7 +86,9 @@ def plan_network(
     vehicles that really came. distributed: stations exchange slot prices with neighbours only.
 
     Powers of vehicles are the battery's, above 0 charges. Where not all can be had, the best effort is planned and the
-    reasons are told (feasible: false, exit code 1). The times are those of solving, without reading files and loading
+    reasons are told (feasible: false, exit code 1). lower_bound_eur is that of the relaxed power flow; where an upper
+    voltage limit binds it may be loose (loose_slots), and ac_bound_eur is that of plans an AC power flow keeps; the
+    exit code goes by ac_gap. The times are those of solving, without reading files and loading
     libraries, for peers too.
     """
     if method not in METHODS:
@@ -125,7 +127,7 @@ def plan_network(
 
         write_report(folder, run)
     show_figures(run.figures, json)
-    if not run.figures["feasible"] or run.figures["gap"] is None or run.figures["gap"] > run.gap_allowed:
+    if not run.figures["feasible"] or run.figures["ac_gap"] is None or run.figures["ac_gap"] > run.gap_allowed:
         raise typer.Exit(1)
 
 

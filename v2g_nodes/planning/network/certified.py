@@ -5,6 +5,9 @@
    answers of the mixture agree, a small one.
 3. Else, while no limit of the grid binds, a program per station at the prices of tangents (station_response.py).
 4. Else the mixed-integer program over all cuts (master.py), begun with that plan, until the gap is closed.
+5. Where its plan passes an upper voltage limit, the relaxation is loose: it has lost energy where there is none to
+   lose. The same steps again within cuts that all plans keep which the AC power flow keeps (voltage_rise.py), then the
+   program within tangents of voltages. These give plans alone; the bound stays that of the program without them.
 
 Each step only adds cuts that are valid for good, so the best bound and the best plan are kept from step to step.
 """
@@ -20,18 +23,22 @@ import numpy as np
 from v2g_nodes.core.errors import InfeasibleError
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.network.best_response import has_levels
+from v2g_nodes.planning.network.cuts import Cuts, no_cuts
 from v2g_nodes.planning.network.grid_cost import Evaluation, GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.master import VehicleProgram
 from v2g_nodes.planning.network.plan import ROUNDED, Plan, cleaned
 from v2g_nodes.planning.network.prices import Prices
 from v2g_nodes.planning.network.station_response import StationResponse
+from v2g_nodes.planning.network.voltage_rise import rise_cuts, tangents
 
 TANGENTS_MAX = 6
 TANGENT_SHARE, TANGENTS_CLOSED = 1e-3, 3  # a few answers more, for a gap this much smaller, cost next to nothing
-MIXTURES_MAX = 80
+MIXTURES_MAX, STALE_MAX = 80, 5
 FIXED_ROUNDS_MAX = 4
 MIXTURE_SHARE = 0.3  # of the allowed gap that better prices may still be worth
+TANGENT_ROUNDS_MAX = 15
+LEAST_SHARE = 0.01  # of what a program may leave: a step that brings less is the last
 SHARE = 0.3  # of the allowed gap that one mixed-integer program may leave
 LEAST_EUR = 1.0  # an objective nearer to 0 is not divided by
 
@@ -55,8 +62,11 @@ class Certified:
         gap_asked: where the method ends, relative to the objective.
         tell: told of each step.
         plan: the best that holds, None as long as there is none.
-        bound_eur: no plan costs less.
+        bound_eur: no plan costs less that the AC power flow keeps within the limits.
         prices_eur_per_kwh: of the best bound, None where it came from the mixed-integer program.
+        loose_slots: in which a program for bounds stood at powers that the AC power flow can't keep within its limits:
+            the cone relaxation is loose there.
+        relaxed_bound_eur: nothing costs less that the cone relaxation alone allows; None where that is `bound_eur`.
         steps: what happened.
     """
 
@@ -66,6 +76,8 @@ class Certified:
     plan: Plan | None = None
     bound_eur: float = -np.inf
     prices_eur_per_kwh: FloatArray | None = None
+    loose_slots: tuple[int, ...] = ()
+    relaxed_bound_eur: float | None = None
     steps: list[Step] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
@@ -122,27 +134,49 @@ def solve_certified(
     """
     found, grid = Certified(instance, gap, tell), GridCost(instance)
     program = VehicleProgram(instance, seconds_max=seconds_max)
-    if has_levels(instance.vehicles, instance.slot_h) and len(instance.vehicles):
-        _by_prices(found, grid, program)
+    _steps(found, grid, program, seconds_max, None)
+    if found.loose_slots and not found.closed:
+        _above(found, grid, program, seconds_max)
+    if found.plan is None:
+        raise InfeasibleError(f"{instance.name}: no plan within {seconds_max:g} s keeps all limits")
+    return found
+
+
+def _steps(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float, rise: Cuts | None) -> None:
+    """Steps 1 to 4; without knowing `rise_cuts`, they end where prices show that these are needed."""
+    day = found.instance
+    limits = no_cuts(len(day.stations)) if rise is None else rise
+    if has_levels(day.vehicles, day.slot_h) and len(day.vehicles):
+        _by_prices(found, grid, program, limits)
     else:
-        _add(program, grid.evaluate(np.zeros((len(instance.stations), instance.slots))))
+        program.add(no_cuts(len(day.stations)), limits)
+        _add(program, grid.evaluate(np.zeros((len(day.stations), day.slots))))
+    if rise is None and found.loose_slots:
+        return
     if not found.closed and found.plan is not None:
         _by_stations(found, grid, program, seconds_max)
     if not found.closed:
         _by_program(found, grid, program, seconds_max)
-    if found.plan is None:
-        raise InfeasibleError(f"{instance.name}: no plan within {seconds_max:g} s keeps all limits")
-    return found
+
+
+def _above(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float) -> None:
+    """Step 5."""
+    found.relaxed_bound_eur, loose = found.bound_eur, found.loose_slots
+    rise = rise_cuts(found.instance)
+    _steps(found, grid, program, seconds_max, rise)
+    if found.loose_slots and not found.closed:
+        _within_tangents(found, grid, program, seconds_max)
+    found.loose_slots = tuple(sorted({*loose, *found.loose_slots}))
 
 
 def _add(program: VehicleProgram, evaluation: Evaluation) -> None:
     program.add(evaluation.cost_cuts, evaluation.limit_cuts)
 
 
-def _by_prices(found: Certified, grid: GridCost, program: VehicleProgram) -> None:
+def _by_prices(found: Certified, grid: GridCost, program: VehicleProgram, rise: Cuts) -> None:
     """Steps 1 and 2; what the program needs of their cuts is added to it."""
     day = found.instance
-    prices = Prices(day, grid)
+    prices = Prices(day, grid, rise)
     at = prices.evaluate(np.zeros((len(day.stations), day.slots)))
     for count in range(TANGENTS_MAX):
         offer = prices.tangent(at)
@@ -158,7 +192,7 @@ def _by_prices(found: Certified, grid: GridCost, program: VehicleProgram) -> Non
     program.add(at.cost_cuts, prices.limit_cuts)
     if found.plan is not None:
         _add(program, found.plan.evaluation)
-    if modes is not None and not found.closed:
+    if modes is not None and not found.closed and not found.loose_slots:
         _by_fixed_modes(found, grid, program, modes)
 
 
@@ -166,7 +200,9 @@ def _by_mixtures(found: Certified, prices: Prices) -> tuple[FloatArray | None, E
     """Better prices until mixture and bound meet; the modes the last mixture agrees on, and the grid under it."""
     day = found.instance
     cap_kw = day.stations.cap_kw[:, None] + ROUNDED
+    stale = 0
     for _ in range(MIXTURES_MAX):
+        before = found.bound_eur
         offer, station_kw, modes = prices.combine()
         at = prices.evaluate(station_kw)
         answered, plan = day.station_kw(offer.power_kw), None
@@ -174,9 +210,14 @@ def _by_mixtures(found: Certified, prices: Prices) -> tuple[FloatArray | None, E
             plan = Plan(day, offer.power_kw, prices.evaluate(answered))
         found.take("mixture", plan, offer.bound_eur, offer.price_eur_per_kwh)
         value = float(at.cost_eur.sum()) + day.vehicle_cost_eur(station_kw)
-        mixed = bool(at.within.all() and (station_kw <= cap_kw).all())
+        carried = at.within | ~np.isin(np.arange(day.slots), at.limit_cuts.slot)  # no cut says more
+        mixed = bool(carried.all() and (station_kw <= cap_kw).all())
+        stale = 0 if found.bound_eur > before + LEAST_SHARE * _left(found) else stale + 1
+        if stale >= STALE_MAX and prices.grid.too_high(at):
+            break  # no price keeps what is too high
         if found.closed or (mixed and gap_of(value, found.bound_eur) <= MIXTURE_SHARE * found.gap_asked):
             break
+    found.loose_slots = tuple(prices.grid.too_high(at))
     return modes, at
 
 
@@ -232,13 +273,40 @@ def _by_program(found: Certified, grid: GridCost, program: VehicleProgram, secon
             return
         plan, bound, objective = _plan(grid, solved.power_kw), found.bound_eur, found.objective_eur
         _add(program, plan.evaluation)
+        found.loose_slots = tuple(map(int, np.flatnonzero(~plan.evaluation.within)))
         found.take("program", plan, solved.bound)
         if found.closed:
             return
-        better = found.bound_eur > bound or found.objective_eur < objective
-        if not better and (plan.holds or np.array_equal(plan.power_kw, last)):
+        moved = LEAST_SHARE * _left(found)
+        better = found.bound_eur > bound + moved or found.objective_eur < objective - moved
+        if not better and (plan.holds or np.array_equal(plan.power_kw, last) or not len(plan.evaluation.limit_cuts)):
             return  # only tolerances are left, or a relaxation that is loose
         last = plan.power_kw
+
+
+def _within_tangents(found: Certified, grid: GridCost, program: VehicleProgram, seconds_max: float) -> None:
+    """Each tangent is taken again where the last plan stands, so that plan stays and the next costs less."""
+    day = found.instance
+    at = grid.evaluate(np.zeros((len(day.stations), day.slots)))
+    if found.plan is not None:
+        at = found.plan.evaluation
+    held: dict[int, set[int]] = {}
+    for _ in range(TANGENT_ROUNDS_MAX):
+        program.seconds_max = max(seconds_max - found.seconds, 1.0)
+        start = None if found.plan is None else found.plan.power_kw
+        kept = tangents(day, at.flow, at.station_kw, held)
+        solved = program.solve(gap_eur=_left(found), start_kw=start, plans_only=kept)
+        if not solved.found or found.seconds > seconds_max:
+            return
+        plan, objective = _plan(grid, solved.power_kw), found.objective_eur
+        _add(program, plan.evaluation)
+        found.take("tangents", plan, -np.inf)
+        moved = MIXTURE_SHARE * _left(found)
+        if found.closed or (plan.holds and not found.objective_eur < objective - moved):
+            break
+        at = plan.evaluation
+        for slot, bus in grid.too_high(at).items():
+            held.setdefault(slot, set()).add(bus)
 
 
 def _plan(grid: GridCost, power_kw: FloatArray) -> Plan:

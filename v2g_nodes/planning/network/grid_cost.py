@@ -23,48 +23,13 @@ from v2g_nodes.planning.network.certificate import (
     lower_bound,
     voltage_box,
 )
+from v2g_nodes.planning.network.cuts import Cuts, no_cuts
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.opf import ConeProgram, Dispatch
 from v2g_nodes.planning.network.power_flow import Flow, power_flow
 
 VOLTAGE_PU = 1e-6  # a voltage or current this near its limit keeps it
 POWER_MW = 1e-6  # a generator's power, the same
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """Affine lower bounds of a slot: constant + slope s.
-
-    Args:
-        slot: of each, shape (cuts,).
-        constant: [EUR].
-        slope: by station, shape (cuts, stations) [EUR/kW].
-    """
-
-    slot: IntArray
-    constant: FloatArray
-    slope: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.slot)
-
-    def joined(self, other: Cuts) -> Cuts:
-        """Both, these first."""
-        return Cuts(np.concatenate([self.slot, other.slot]), np.concatenate([self.constant, other.constant]),
-                    np.concatenate([self.slope, other.slope]))  # fmt: skip
-
-    def take(self, which: NDArray[np.bool_] | IntArray) -> Cuts:
-        """Some of them."""
-        return Cuts(self.slot[which], self.constant[which], self.slope[which])
-
-    def without(self, slots: IntArray) -> Cuts:
-        """Those of other slots."""
-        return self.take(~np.isin(self.slot, slots))
-
-
-def no_cuts(stations: int) -> Cuts:
-    """An empty set."""
-    return Cuts(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros((0, stations)))
 
 
 @dataclass(frozen=True)
@@ -154,6 +119,11 @@ class GridCost:
         price = bound.slope[day.stations.bus] / grid.base_kw
         return Evaluation(station_kw, cost, within, flow, cuts, limit, price, generator_mw)
 
+    def too_high(self, found: Evaluation) -> dict[int, int]:
+        """The bus furthest above its voltage in each slot that has one."""
+        high = np.where(found.flow.settled, self._excess(found.flow)[1], -1.0)
+        return {int(slot): int(high[:, slot].argmax()) for slot in np.flatnonzero(high.max(axis=0) > VOLTAGE_PU)}
+
     def _excess(self, flow: Flow) -> tuple[FloatArray, FloatArray]:
         """By how much limits are passed: low voltage and current (2 x buses, slots), high voltage (buses, slots)."""
         grid = self.instance.grid
@@ -214,7 +184,7 @@ class GridCost:
             nothing = np.zeros(p_load.shape)
             bound = lower_bound(grid, *self._loads, found, Sources(0.0, nothing, nothing))
             cuts = cuts.joined(self._cuts(unsolved, bound, 1.0, 0.0))
-        return _in_kilowatts(cuts)
+        return _in_kilowatts(cuts.take(np.isfinite(cuts.constant)))  # one that proves nothing is none
 
     def _passed(self, flow: Flow, excess: FloatArray, slots: IntArray) -> Cuts:
         """A cut for the most passed limit of each slot: the best that its voltage or current can be."""

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray, IntArray
-from v2g_nodes.planning.network.grid_cost import Cuts, GridCost, no_cuts
+from v2g_nodes.planning.network.cuts import Cuts, no_cuts
+from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
 
 TOLERANCE = 1e-9  # of feasibility, of integrality and of reduced costs
@@ -114,6 +115,7 @@ class VehicleProgram:
     def solve(
         self, *, integer: bool = True, gap_eur: float = 0.0, binary_cost: FloatArray | None = None,
         region: Region | None = None, fixed: FloatArray | None = None, start_kw: FloatArray | None = None,
+        plans_only: Cuts | None = None,
     ) -> Solution:  # fmt: skip
         """Solve with the cuts in hand.
 
@@ -124,6 +126,7 @@ class VehicleProgram:
             region: where binaries may be.
             fixed: value of each binary that is fixed, NaN where it is free, shape (2, cells).
             start_kw: a plan to begin with.
+            plans_only: limits for this solution, which need not be valid; its bound then is one of nothing else.
         """
         import highspy
 
@@ -140,7 +143,7 @@ class VehicleProgram:
         }.items():
             solver.setOptionValue(key, value)  # fmt: skip
         low, high, objective = self._columns(binary_cost, fixed)
-        solver.passModel(self._model(low, high, objective, integer, region))
+        solver.passModel(self._model(low, high, objective, integer, region, plans_only))
         if start_kw is not None and integer:
             guess = highspy.HighsSolution()
             guess.col_value = self._point(start_kw).tolist()
@@ -242,13 +245,14 @@ class VehicleProgram:
             highs.append(np.full(len(who), np.inf))
         return sparse.vstack(blocks, format="csr"), np.concatenate(lows), np.concatenate(highs)
 
-    def _cut_rows(self) -> tuple[Any, FloatArray, FloatArray]:
+    def _cut_rows(self, plans_only: Cuts | None) -> tuple[Any, FloatArray, FloatArray]:
         """Cost less slope s is at least the constant; slope s is at most minus the constant where limits ask it."""
         from scipy import sparse
 
         day = self.instance
         blocks, lows, highs = [], [], []
-        for cuts, own in ((self._cost_cuts, True), (self._limit_cuts, False)):
+        limits = self._limit_cuts if plans_only is None else self._limit_cuts.joined(plans_only)
+        for cuts, own in ((self._cost_cuts, True), (limits, False)):
             count, stations = len(cuts), len(day.stations)
             columns = self.station[np.arange(stations)[None, :] * day.slots + cuts.slot[:, None]]
             at = np.repeat(np.arange(count), stations)
@@ -273,12 +277,13 @@ class VehicleProgram:
         return [(row, np.array([-np.inf]), np.array([region.radius - float((region.center > 0.5).sum())]))]
 
     def _model(
-        self, low: FloatArray, high: FloatArray, objective: FloatArray, integer: bool, region: Region | None
+        self, low: FloatArray, high: FloatArray, objective: FloatArray, integer: bool, region: Region | None,
+        plans_only: Cuts | None,
     ) -> Any:  # noqa: ANN401 - untyped library
         import highspy
         from scipy import sparse
 
-        parts = [self._vehicle_rows, self._cut_rows(), *self._region_row(region)]
+        parts = [self._vehicle_rows, self._cut_rows(plans_only), *self._region_row(region)]
         matrix = sparse.vstack([part[0] for part in parts], format="csc")
         matrix.sort_indices()
         model = highspy.HighsLp()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray
-from v2g_nodes.planning.network.grid_cost import Cuts
+from v2g_nodes.planning.network.cuts import Cuts
 from v2g_nodes.planning.network.instance import Instance
 
 WEIGHT = 1e-7  # an answer with less is none of the mixture

@@ -136,6 +136,7 @@ class Relaxation:
     loose_slots: tuple[int, ...]
 
 
+SOLVER_PU = 1e-7  # of power that the solver's tolerance may leave out over all balances
 LOOSE_PU2 = 1e-5  # residual from which a cone is called loose; tight ones end below, by the solver's tolerance
 
 
@@ -149,6 +150,9 @@ def check_relaxation(plan: Plan) -> Relaxation:
     found = [program.solve(p_load[:, slot], q_load[:, slot]) for slot in range(day.slots)]
     costs = np.array([one.value * day.slot_h if one.solved else np.nan for one in found])
     residuals = [one.residual if one.solved else np.inf for one in found]
-    less = plan.evaluation.cost_eur - costs > 1e-6 * np.maximum(1.0, np.abs(costs))
+    most_mw = np.abs(plan.evaluation.generator_mw).max(axis=1)
+    price = float(np.abs(grid.generators.c1 + 2.0 * grid.generators.c2 * most_mw).max())
+    solver_eur = SOLVER_PU * grid.base_mva * day.slot_h * price
+    less = plan.evaluation.cost_eur - costs > 1e-6 * np.maximum(1.0, np.abs(costs)) + solver_eur
     loose = np.flatnonzero(less | (np.array(residuals) > LOOSE_PU2) | np.isnan(costs))
     return Relaxation(max(residuals), float(costs.sum()), tuple(map(int, loose)))

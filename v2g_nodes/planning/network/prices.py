@@ -17,7 +17,8 @@ import numpy as np
 
 from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.network.best_response import BestResponse
-from v2g_nodes.planning.network.grid_cost import Evaluation, GridCost, no_cuts
+from v2g_nodes.planning.network.cuts import Cuts
+from v2g_nodes.planning.network.grid_cost import Evaluation, GridCost
 from v2g_nodes.planning.network.instance import Instance
 
 UNUSED_MAX, LEAST_WEIGHT = 3, 1e-9  # programs in a row in which a cut has less weight, then it is left out
@@ -45,12 +46,13 @@ class Prices:
     Args:
         instance: whose vehicles have levels, see best_response.py.
         grid: its cost.
+        limits: cuts known beforehand.
     """
 
-    def __init__(self, instance: Instance, grid: GridCost) -> None:
+    def __init__(self, instance: Instance, grid: GridCost, limits: Cuts) -> None:
         self.instance, self.grid = instance, grid
         self._answers = BestResponse(instance.vehicles, instance.slots, instance.slot_h)
-        self.cost_cuts, self.limit_cuts = grid.least_cuts(), no_cuts(len(instance.stations))
+        self.cost_cuts, self.limit_cuts = grid.least_cuts(), limits
         self._unused: IntArray = np.zeros(0, dtype=np.int64)
         self._columns: list[dict[bytes, tuple[FloatArray, FloatArray]]] = [{} for _ in range(len(instance.vehicles))]
 

@@ -17,6 +17,7 @@ from v2g_nodes.planning.network.grid_cost import GridCost
 from v2g_nodes.planning.network.instance import Instance
 from v2g_nodes.planning.network.master import VehicleProgram
 from v2g_nodes.planning.network.plan import ROUNDED, Plan, cleaned, grid_faults, make_plan, vehicle_faults
+from v2g_nodes.planning.network.voltage_rise import rise_cuts
 
 ROUNDS_MAX = 12
 SECONDS_MAX = 60.0  # of one program
@@ -65,7 +66,7 @@ def best_effort(instance: Instance) -> Effort:
     idle = grid.evaluate(np.zeros((len(instance.stations), instance.slots)))
     helping = grid.evaluate(np.minimum(instance.reach_kw()[0], 0.0))
     lost = np.flatnonzero(~idle.within & ~helping.within)
-    program.add(idle.cost_cuts, idle.limit_cuts.without(lost))
+    program.add(idle.cost_cuts, idle.limit_cuts.joined(rise_cuts(instance)).without(lost))
     best: tuple[float, Plan] | None = None
     for _ in range(ROUNDS_MAX):
         solved = program.solve(gap_eur=GAP_EUR)
