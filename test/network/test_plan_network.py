@@ -106,6 +106,13 @@ BAD = [
     (("--instance", "{folder}/late.json"), "vehicle 2: plugged in from slot 3 to 9, allowed 0 <= arr < dep <= 6"),
     (("--instance", "{folder}/full.json"), "vehicle 1: goal_kwh is 120, allowed 10 to 100 kWh"),
     (("--instance", "{folder}/price.json"), "price has 2 values, allowed 6"),
+    (("--instance", "{folder}/half.json"), "vehicle 1: arr is 0.5, allowed a whole number"),
+    (("--instance", "{folder}/nan.json"), "vehicle 1: arr is nan, allowed a finite number"),
+    (("--instance", "{folder}/list.json"), "evs is [1], allowed is a list of objects"),
+    (("--instance", "{folder}/object.json"), "evs is {}, allowed is a list of objects"),
+    (("--instance", "{folder}/slots.json"), "T is 6.5, allowed a whole number"),
+    (("--instance", "{folder}/bus.json"), "bus of a station is 3.7, allowed a whole number"),
+    (("--instance", "{folder}/ragged.json"), "Pd_kW is no list of numbers"),
 ]
 
 
@@ -117,7 +124,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     write_case(tmp_path, branches=BRANCHES.replace("2 3 0.03", "2 3 -0.03")).rename(tmp_path / "negative.m")
     good = {"arr": 0, "dep": 6, "e0": 20.0, "e1": 50.0, "bus": 3}
     late, full = [good, {**good, "arr": 3, "dep": 9}], [{**good, "e1": 120.0}]
-    for name, changes in {"late": {"evs": late}, "full": {"evs": full}, "price": {"price": [1.0, 2.0]}}.items():
+    for name, changes in {"late": {"evs": late}, "full": {"evs": full}, "price": {"price": [1.0, 2.0]},
+                          "half": {"evs": [{**good, "arr": 0.5}]}, "nan": {"evs": [{**good, "arr": float("nan")}]},
+                          "list": {"evs": [1]}, "object": {"evs": {}}, "slots": {"T": 6.5},
+                          "bus": {"stations": [{"bus": 3.7}]}, "ragged": {"Pd_kW": [[1.0], [1.0, 2.0]]}}.items():
         Path(day_file(tmp_path, **changes)).rename(tmp_path / f"{name}.json")
     before = sorted(tmp_path.iterdir())
     asked = [word.format(folder=tmp_path) for word in words]
