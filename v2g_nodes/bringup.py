@@ -23,7 +23,6 @@ from v2g_nodes.bringup_parameters import (
     exchange_parameters,
     grid_signal_parameters,
     is_simulated,
-    market_planner_parameters,
     module_parameters,
     optimizer_parameters,
     plant_parameters,
@@ -33,6 +32,7 @@ from v2g_nodes.bringup_parameters import (
     run_parameters,
     station_monitor_parameters,
 )
+from v2g_nodes.bringup_planner import market_planner_parameters
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.station import AUDIT_WORDS, Module, Station, host_namespace, is_on_bus, station_edges, station_hosts
 

@@ -22,7 +22,7 @@ from v2g_nodes.core.droop_settings import DroopSettings, build_law
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import adjacency
 from v2g_nodes.core.limits import droop_headroom_kw
-from v2g_nodes.planning.valley.grid_cost import source_slope
+from v2g_nodes.sim.sessions import Session
 from v2g_nodes.sim.time_axis import parse_clock
 from v2g_nodes.station import Module, Station, is_on_bus, module_type, station_edges
 
@@ -171,14 +171,18 @@ def module_parameters(station: Station, module: Module, overrides: Overrides, in
     }
     if module.backend == "can":
         parameters.update({**can_parameters(station, overrides), "can_setpoint_hz": station.can.setpoint_hz})
-    sessions = inputs.sessions.get(module.id, ())
-    if sessions:
-        parameters.update({
-            "session_ids": [session.session_id for session in sessions],
+    parameters.update(session_parameters(inputs.sessions.get(module.id, ())))
+    return parameters
+
+
+def session_parameters(sessions: Sequence[Session]) -> Parameters:
+    """Charging sessions, as arrays side by side; nothing without any."""
+    if not sessions:
+        return {}
+    return {"session_ids": [session.session_id for session in sessions],
             "session_arrival_s": [session.arrival_s for session in sessions],
             "session_departure_s": [session.departure_s for session in sessions],
-            "session_energy_kwh": [session.energy_kwh for session in sessions]})
-    return parameters
+            "session_energy_kwh": [session.energy_kwh for session in sessions]}
 
 
 def _departure(clock: str | None, start_s: float) -> float:
@@ -276,41 +280,6 @@ def grid_signal_parameters(station: Station, host: int = 0) -> Parameters:
             "source": frequency_source(station), "period_s": station.signal.period_s,
             "epoch_period_s": station.dispatch.epoch_period_s, "nominal_v": station.grid.nominal_v,
             "site_load_kw": station.grid.site_load_kw}
-
-
-def market_planner_parameters(station: Station, inputs: Inputs) -> Parameters:
-    """The plan, the modules it may be made for, and who is to come."""
-    plan, modules = station.plan, sorted(station.modules, key=lambda module: module.id)
-    kinds, costs = [module_type(station, module) for module in modules], [_power_cost(station, m) for m in modules]
-    slope = source_slope(len(modules)) if plan.price_slope is None else plan.price_slope
-    powers = [max(kind.p_max_kw - headroom_kw(station, m), 0.0) for kind, m in zip(kinds, modules, strict=True)]
-    parameters: dict[str, Parameter] = {
-        **recording_parameters(station), "rule": plan.rule, "plan_csv": plan.csv or "",
-        "capacity_fraction": plan.capacity_fraction, "base_fraction": plan.base_fraction,
-        "rating_kw": rating_kw(station), "slot_s": plan.slot_s, "price_slope": slope,
-        "commitment": plan.commitment, "smoothing": plan.smoothing, "site_load_kw": station.grid.site_load_kw,
-        "module_ids": [module.id for module in modules], "powers_kw": powers,
-        "efficiencies": [kind.efficiency for kind in kinds],
-        "socs_min": [kind.soc_min for kind in kinds], "socs_max": [kind.soc_max for kind in kinds],
-        "quadratics": [cost[0] for cost in costs], "linears": [cost[1] for cost in costs]}
-    sessions = [(module, session) for module, own in sorted(inputs.sessions.items()) for session in own]
-    if sessions:
-        parameters.update({
-            "session_modules": [module for module, _ in sessions],
-            "session_ids": [session.session_id for _, session in sessions],
-            "session_arrival_s": [session.arrival_s for _, session in sessions],
-            "session_departure_s": [session.departure_s for _, session in sessions],
-            "session_energy_kwh": [session.energy_kwh for _, session in sessions]})
-    return parameters
-
-
-def _power_cost(station: Station, module: Module) -> tuple[float, float]:
-    """The module's cost at half charge as a u^2 + b |u| [EUR/h], right at full and at half power."""
-    rating = module_type(station, module).p_max_kw
-    cost = LocalCost(cost_parameters(station, module), 0.5, module.ambient_c)
-    half, full = (float(value) for value in cost.cost(np.array([0.5 * rating, rating])))
-    quadratic = max(2.0 * (full - 2.0 * half) / rating**2, 0.0)  # convex costs: never below zero but by rounding
-    return quadratic, max(full / rating - quadratic * rating, 0.0)
 
 
 def can_bridge_parameters(station: Station, modules: Sequence[Module], overrides: Overrides) -> Parameters:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from v2g_nodes.cli.progress import Tell, telling
 from v2g_nodes.core.errors import InfeasibleError
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.network.certified import Certified, gap_of, solve_certified
@@ -23,8 +22,6 @@ from v2g_nodes.planning.network.two_stage import Settings, stage_one, stage_two
 
 METHODS = ("certified", "two-stage", "rolling", "distributed")
 TWO_STAGE_GAP = 2e-4  # of the source's method that counts as reached, 0.02 % of the objective
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Run:
 
 def run_method(asked: Asked) -> Run:
     """Plan, check, and let the peers solve the same."""
-    with _progress() as tell:
+    with telling("plan") as tell:
         began = time.perf_counter()
         reasons = unreachable(asked.instance)
         try:
@@ -227,16 +224,3 @@ def _figures(run: Run, relaxation: Any, peers: list[dict[str, Any]]) -> dict[str
         "slots": day.slots, "stations": [day.grid.buses[bus] for bus in day.stations.bus], **run.more, "peers": peers,
         "reasons": list(run.reasons), "notes": list(run.asked.notes),
     }  # fmt: skip
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """What goes on, on the terminal, if standard error is one."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("plan", total=None)
-        yield lambda what: progress.update(task, description=what)

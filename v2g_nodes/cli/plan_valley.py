@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.output import Json, check_writable, emit
+from v2g_nodes.cli.progress import telling
 from v2g_nodes.cli.valley_inputs import FLEETS, Inputs, ValleyOptions, read_inputs
 from v2g_nodes.core.checks import check_range
 from v2g_nodes.core.errors import InputError
@@ -126,8 +126,8 @@ def plan_valley(
     check_writable(json)
     check_writable(schedule, "--schedule")
     began = time.perf_counter()
-    with _progress() as tell:
-        inputs = read_inputs(options, lambda: tell("fleet", None))
+    with telling("fleet") as tell:
+        inputs = read_inputs(options, lambda: tell("fleet"))
         coupled = coupling(inputs.blocks, inputs.cost.slots, inputs.cost.slope)
         rule = Rule(coupled.eta_best if eta is None else eta, tolerance, iterations_max)
         exchange = _consensus(inputs, rule, consensus, loss) if consensus is not None else {}
@@ -138,13 +138,13 @@ def plan_valley(
 
             def each(step: int, change: float) -> None:
                 steps.append(time.perf_counter())
-                tell("prices", f"step {step}, change {change:.1e}")
+                tell(f"prices: step {step}, change {change:.1e}")
 
             plan = make_plan(inputs.cost, workers, rule, each)
             if schedule is not None:
                 from v2g_nodes.cli.valley_schedule import write_schedule
 
-                tell("schedules", None)
+                tell("schedules")
                 write_schedule(schedule, workers, inputs, plan)
             seconds = time.perf_counter() - began
             figures = _figures(inputs, plan, rule, coupled, seconds, (steps[-1] - steps[0]) / plan.course.iterations,
@@ -153,12 +153,12 @@ def plan_valley(
                 exchange["consensus_difference"] = _difference(exchange.pop("consensus_prices"), plan)
             figures.update(exchange)
             if floor:
-                tell("floor", None)
+                tell("floor")
                 figures.update(_floor(inputs, getattr(workers, "threads", None), figures))
         if folder is not None:
             from v2g_nodes.cli.valley_report import write_report  # matplotlib takes a second to import
 
-            tell("report", None)
+            tell("report")
             write_report(folder, inputs, plan, figures)
     emit(figures, json, title="overnight charging")
     if not plan.course.converged:
@@ -259,16 +259,3 @@ def _floor(inputs: Inputs, threads: int | None, figures: Mapping[str, Any]) -> d
             list(pool.map(lambda part: (part[0] * part[1] + part[2]).shape, cells))
             times.append(time.perf_counter() - began)
     return {"floor_seconds": min(times), "iteration_over_floor": figures["seconds_per_iteration"] / min(times)}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, str | None], None]]:
-    """What goes on, on the terminal, if standard error is one."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("fleet", total=None)
-        yield lambda what, detail: progress.update(task, description=f"{what}{f': {detail}' if detail else ''}")

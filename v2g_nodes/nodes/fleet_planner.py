@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -30,16 +29,13 @@ class FleetPlanner:
     A module that is silent, or says what can't be, counts as one without a vehicle.
 
     Args:
-        p: of the node, checked.
+        recordings: of prices and site load.
         warn: told why a module's word is not used.
-
-    Raises:
-        InputError: a recording can't be used.
     """
 
-    def __init__(self, p: MarketPlannerParameters, warn: Callable[[str], None]) -> None:
+    def __init__(self, recordings: Recordings, warn: Callable[[str], None]) -> None:
         self._warn = warn
-        self._recordings = Recordings(replace(p, frequency_csv="", signal_csv=""))  # neither is looked at
+        self._recordings = recordings
         self._status: dict[int, tuple[float, ModuleStatus]] = {}
         self.stays: list[Stay] = []  # of the last plan
 

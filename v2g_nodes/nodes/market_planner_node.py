@@ -39,8 +39,9 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
             InputError: unknown rule, or a file that can't be used.
         """
         check_parameters(self.p)
-        self._plan = make_plan(self.p)
-        self._fleet = FleetPlanner(self.p, self._warn)
+        self._recordings = price_recordings(self.p)
+        self._plan = make_plan(self.p, self._recordings)
+        self._fleet = FleetPlanner(self._recordings, self._warn)
         self._planned_for: object = None  # slot and vehicles
         self._run: RunClock | None = None
         self._sent_s = math.nan  # steady time
@@ -59,7 +60,7 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
         check_parameters(p)
         if p.rule in FLEET_RULES:
             return self._plan_fleet(p) if self.active else ""
-        self._plan = replace(make_plan(p), version=self._next_version())
+        self._plan = replace(make_plan(p, self._recordings), version=self._next_version())
         if self.active:
             self._send()
         return ""
@@ -119,8 +120,21 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
         self._sent_s = time.monotonic()
 
 
-def make_plan(p: MarketPlannerParameters) -> Plan:
+def price_recordings(p: MarketPlannerParameters) -> Recordings:
+    """Prices and site load; frequency and regulation signal are not read, as no plan looks at them.
+
+    Raises:
+        InputError: a file that can't be used.
+    """
+    return Recordings(replace(p, frequency_csv="", signal_csv=""))
+
+
+def make_plan(p: MarketPlannerParameters, recordings: Recordings | None = None) -> Plan:
     """Plan by the chosen rule, deterministic: a restarted planner makes the same one under the same version.
+
+    Args:
+        p: of the node.
+        recordings: of prices; None: read here, if the rule asks for them.
 
     Raises:
         InputError: unknown rule, or a file that can't be used.
@@ -130,7 +144,7 @@ def make_plan(p: MarketPlannerParameters) -> Plan:
         return _plan_from_file(p.plan_csv)
     if p.rule == "none" or p.rule in FLEET_RULES:  # these rest until the vehicles are known
         return Plan(1, p.rule, 0.0, SLOT_S, (0.0,) * slots, (p.capacity_fraction * p.rating_kw,) * slots)
-    recordings = Recordings(p)
+    recordings = recordings or price_recordings(p)
     prices = [recordings.price_eur_per_kwh((k + 0.5) * SLOT_S) for k in range(slots)]
     known = [price for price in prices if not math.isnan(price)]
     middle = statistics.median(known) if known else 0.0  # neither cheap nor dear: rest where there is no price
