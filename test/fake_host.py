@@ -45,9 +45,9 @@ def take(nodes: list[dict[str, Any]]) -> dict[str, Any]:
     if not wishes.get("never_ready"):
         emit("ready", nodes=[node["name"] for node in nodes])
     if nodes[0]["kind"] == "station_monitor":
-        emit("link", missing=[["/grid/signal", "/grid_signal", "/ek3_01/droop"], *wishes.get("missing", [])])
+        emit("link", missing=[["/grid/signal", "/grid_signal", "/ek3_01/droop"], *wishes.get("missing_links", [])])
         emit("table", members=2)
-        emit("link", missing=wishes.get("missing", []))
+        emit("link", missing=wishes.get("missing_links", []))
     if wishes.get("asleep"):
         time.sleep(1000.0)
     return wishes

@@ -18,7 +18,6 @@ from v2g_nodes.planning.market.calibration import calibrate, inverse_gap
 from v2g_nodes.planning.market.capacity import Requirement, squared_deviation
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.envelopes import curve, lines_above, lines_below, spending_lines
-from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
@@ -213,11 +212,6 @@ def test_performance_score() -> None:
     assert late.delay == pytest.approx(0.9)
     half = performance_score(signal, 0.5 * signal)
     assert half.precision == pytest.approx(0.5)
-
-
-def test_a_station_follows_the_bids() -> None:
-    plan = station_plan(np.arange(24.0), scale=0.5)
-    assert plan.at(3 * 3600.0 + 1.0) == (0.0, 1.5)
 
 
 def test_recorded_signal_and_prices(tmp_path: Path, shared_data: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from v2g_nodes.cli.report import MEANING, render_page, write_report
+from v2g_nodes.cli.report import MEANING, REGULATION_MEANING, REGULATION_PARTS, render_page, write_report
 from v2g_nodes.cli.report_figures import PANELS, POINTS_MAX, figure_station, module_colors, panel_svg
 from v2g_nodes.cli.run_station import RunResult
 from v2g_nodes.cli.verdict import UP_KEYS, ordered
@@ -87,11 +88,28 @@ def test_every_figure_stands_in_the_page_with_its_meaning() -> None:
     page = Page(render_page(result(), MADE))
     assert tuple(MEANING) == UP_KEYS
     for key, meaning in MEANING.items():
-        assert key in page.text
-        assert meaning in page.text
+        if key not in REGULATION_PARTS:
+            assert key in page.text
+            assert meaning in page.text
     for shown in ("1.2e-05", "36%", "not measured", "price: synthetic, seed 0", "2025-01-02 03:04",
                   "17:00:01 to 17:00:59"):
         assert shown in page.text
+
+
+def test_regulation_has_a_table_and_a_plot_where_there_was_some() -> None:
+    settled: dict[str, Any] = {key: 0.25 for key in REGULATION_MEANING if key not in ("accuracy", "delay", "precision")}
+    found = result(performance_score=0.9876, performance_parts={"accuracy": 1.0, "delay": 1.0, "precision": 0.963},
+                   settlement=settled)  # fmt: skip
+    asked = {"time_s": [5.0, 15.0], "asked_kw": [1.0, -2.0], "given_kw": [0.9, None]}
+    text = render_page(replace(found, series={**found.series, "regulation": asked}), MADE)
+    page = Page(text)
+    for key, meaning in REGULATION_MEANING.items():
+        assert key in page.text
+        assert meaning in page.text
+    assert "0.9876" in page.text
+    assert "Regulation signal, means of 10 s" in text
+    without = render_page(result(), MADE)
+    assert "Regulation" not in Page(without).text
 
 
 def test_what_comes_from_outside_is_text_not_markup() -> None:

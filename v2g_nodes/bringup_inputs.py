@@ -40,6 +40,8 @@ class Overrides:
         frequency_csv: recording of frequency.
         prices_csv: recording of prices.
         signal_csv: recording of the regulation signal.
+        market_csv: recording of regulation prices.
+        planner: rule of the plan.
         sessions_csv: charging sessions.
         day: YYYY-MM-DD of recordings of many days.
         sessions_day: YYYY-MM-DD of the sessions, where it is another.
@@ -62,6 +64,8 @@ class Overrides:
     frequency_csv: str | None = None
     prices_csv: str | None = None
     signal_csv: str | None = None
+    market_csv: str | None = None
+    planner: str | None = None
     sessions_csv: str | None = None
     day: str | None = None
     sessions_day: str | None = None
@@ -130,13 +134,18 @@ def apply_overrides(station: Station, overrides: Overrides) -> Station:
     for key in ("algorithm", "seed"):
         if getattr(overrides, key) is not None:
             changes[key] = getattr(overrides, key)
+    if overrides.planner is not None:
+        changes["plan"] = station.plan.model_copy(update={"rule": overrides.planner})
+    if overrides.market_csv is not None:
+        path = str(Path(overrides.market_csv).resolve())
+        changes["market"] = station.market.model_copy(update={"prices_csv": path})
     if overrides.response is not None:
         changes["grid"] = station.grid.model_copy(update={"response": overrides.response})
     return replace(station, **changes)
 
 
 def _check_options(overrides: Overrides) -> None:
-    for key in ("topology", "algorithm", "response"):
+    for key in ("topology", "algorithm", "response", "planner"):
         value, allowed = getattr(overrides, key), CHOICES[key]
         if value is not None and value not in allowed:
             raise InputError(f"{key} {value!r}, allowed {', '.join(allowed)}")
@@ -221,8 +230,15 @@ def _recordings(station: Station) -> tuple[list[Series], list[str]]:
         else:
             notes.append(f"{quantity}: none")
     if station.plan.rule == "csv" and station.plan.csv is not None:
-        series += read_columns(station.plan.csv, ("base", "capacity")).values()
+        series += read_columns(station.plan.csv, ("base", "capacity"), ("rebate",)).values()
         notes.append(f"plan: {station.plan.csv}")
+    market = station.market
+    if market.prices_csv is not None:
+        series += read_columns(market.prices_csv, ("capability",), ("performance",), day=market.day,
+                               utc_offset_h=signal.utc_offset_h).values()
+        notes.append(f"regulation prices: recording {market.prices_csv}")
+    elif station.plan.rule == "market":
+        notes.append("regulation prices: those of a made day")
     for recording in series:
         _check_nominal(recording, station.nominal_hz)
     return series, notes

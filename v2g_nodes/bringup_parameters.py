@@ -250,6 +250,13 @@ def recording_parameters(station: Station) -> Parameters:
             "seed": station.seed}
 
 
+def regulation_parameters(station: Station) -> Parameters:
+    """Recordings, and what the regulation market pays."""
+    market = station.market
+    return {**recording_parameters(station), "market_csv": market.prices_csv or "", "market_day": market.day or "",
+            "reference_mileage_per_h": market.reference_mileage_per_h}
+
+
 def frequency_source(station: Station) -> str:
     """Where grid_signal takes the frequency from: csv, synthetic or topic."""
     if station.signal.source == "topic" or (station.grid.response == "swing" and is_simulated(station)):
@@ -290,7 +297,8 @@ def can_bridge_parameters(station: Station, modules: Sequence[Module], overrides
 
 def station_monitor_parameters(station: Station, modules: Sequence[Module]) -> Parameters:
     """Passive view of the whole, or of these modules where others run elsewhere."""
-    return {"module_ids": [module.id for module in modules], "modules": len(station.modules),
+    return {**regulation_parameters(station),
+            "module_ids": [module.id for module in modules], "modules": len(station.modules),
             "joined": _are_joined(station, modules), "rating_kw": rating_kw(station),
             "algorithm": station.algorithm, "silence_ms": station.dispatch.silence_ms,
             "setpoint_valid_s": station.dispatch.setpoint_valid_s,

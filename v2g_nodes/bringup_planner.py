@@ -11,7 +11,7 @@ from v2g_nodes.bringup_parameters import (
     cost_parameters,
     headroom_kw,
     rating_kw,
-    recording_parameters,
+    regulation_parameters,
     session_parameters,
 )
 from v2g_nodes.core.cost import LocalCost
@@ -26,7 +26,7 @@ def market_planner_parameters(station: Station, inputs: Inputs) -> Parameters:
     slope = source_slope(len(modules)) if plan.price_slope is None else plan.price_slope
     powers = [max(kind.p_max_kw - headroom_kw(station, m), 0.0) for kind, m in zip(kinds, modules, strict=True)]
     parameters: dict[str, Parameter] = {
-        **recording_parameters(station), "rule": plan.rule, "plan_csv": plan.csv or "",
+        **regulation_parameters(station), "eta": station.market.eta, "rule": plan.rule, "plan_csv": plan.csv or "",
         "capacity_fraction": plan.capacity_fraction, "base_fraction": plan.base_fraction,
         "rating_kw": rating_kw(station), "slot_s": plan.slot_s, "price_slope": slope,
         "commitment": plan.commitment, "smoothing": plan.smoothing, "site_load_kw": station.grid.site_load_kw,

@@ -24,6 +24,7 @@ from v2g_nodes.station_model import (
     CanSection,
     Module,
     ModuleType,
+    PlanRule,
     PlanSection,
     Response,
     SignalSection,
@@ -38,7 +39,8 @@ __all__ = ["AUDIT_WORDS", "CHOICES", "CanSection", "Module", "ModuleType", "Sign
 
 #: what keys and options with a fixed choice allow
 CHOICES: dict[str, tuple[str, ...]] = {
-    "topology": get_args(Topology), "algorithm": get_args(Algorithm), "response": get_args(Response)}
+    "topology": get_args(Topology), "algorithm": get_args(Algorithm), "response": get_args(Response),
+    "planner": get_args(PlanRule)}
 
 Fail = Callable[[Sequence[int | str], str], None]
 
@@ -66,7 +68,8 @@ def load_station(path: str | Path) -> Station:
     station = _with_rule(file.model(Station), file.fail)
     check_station(station, file.fail)
     base = Path(path).resolve().parent
-    changes: dict[str, object] = {key: _absolute(getattr(station, key), base) for key in ("signal", "plan", "can")}
+    sections = ("signal", "plan", "market", "can")
+    changes: dict[str, object] = {key: _absolute(getattr(station, key), base) for key in sections}
     if station.audit_file not in AUDIT_WORDS:
         changes["audit_file"] = str(base / station.audit_file)
     return replace(station, **changes)
@@ -133,6 +136,8 @@ def _check_plan(station: Station, refuse: Fail) -> None:
         refuse(("plan", "csv"), "null, allowed is a file name with rule csv")
     if DAY_S % plan.slot_s:
         refuse(("plan", "slot_s"), f"{plan.slot_s:g}, allowed is a whole part of a day such as 300, 900 or 3600 s")
+    if plan.rule == "market" and station.market.prices_csv is None and station.signal.missing == "none":
+        refuse(("market", "prices_csv"), "null with signal.missing none, allowed is a file name with rule market")
     if plan.rule in PLANS_VEHICLES and station_hosts(station):
         refuse(("plan", "rule"), f"{plan.rule!r} with modules on several hosts, allowed is another rule: each host "
                "would plan for the vehicles it hears alone")

@@ -19,7 +19,7 @@ IslandRule = Literal["majority", "nameplate_share"]
 DroopLaw = Literal["plain", "ieee1547", "en50549"]
 InverterLaw = Literal["station", "ieee1547", "en50549"]
 Response = Literal["recorded", "swing"]
-PlanRule = Literal["price_threshold", "csv", "none", "valley", "allocation"]
+PlanRule = Literal["price_threshold", "csv", "none", "market", "valley", "allocation"]
 
 CLOCK = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
 DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -75,8 +75,8 @@ class PlanSection(Section):
     """What the station offers to the market."""
 
     rule: PlanRule = _key(
-        "price_threshold", "how the plan is made; valley, allocation = by the planners for fleets, for the vehicles of "
-        "the station, again and again")
+        "price_threshold", "how the plan is made; market = bids and rebates of a day for frequency regulation; valley, "
+        "allocation = by the planners for fleets, for the vehicles of the station, again and again")
     capacity_fraction: float = _key(0.6, "share of the rating offered for regulation", "", 0.0, 1.0)
     base_fraction: float = _key(0.1, "share of the rating, out in dear slots, in in cheap ones", "", 0.0, 1.0)
     csv: str | None = _key(None, "plan file for rule csv, relative to the station file")
@@ -88,6 +88,21 @@ class PlanSection(Section):
     commitment: float = _key(0.05, "allocation: 1 = as each vehicle's owner would alone", "", 1e-3, 1.0)
     smoothing: float = _key(1.0, "allocation: 1 = smooth from slot to slot, 0 = flat over the day", "", 0.0, 1.0)
     import_limit_kw: float | None = _key(None, "power drawn from the grid that peak shaving keeps to", "kW", 0.0, 1e5)
+
+
+class MarketSection(Section):
+    """The market for frequency regulation: what it pays, and what a bid of rule market risks."""
+
+    prices_csv: str | None = _key(
+        None, "recording of regulation prices, columns capability_eur_per_mwh and performance_eur_per_mwh or PJM's "
+        "rmccp and rmpcp, taken as they stand, relative to the station file; null = a made day")
+    day: str | None = _key(None, "day to take from it; null = the first full one", "YYYY-MM-DD", pattern=DAY)
+    eta: float = _key(
+        0.25, "rule market: share of the signal's mileage that a bid may miss, and how often it may", "",
+        1e-6, 0.999999)
+    reference_mileage_per_h: float = _key(
+        6.0, "mileage of the slow signal, over which the performance price pays; 6.0 is the mean of PJM's RegA in "
+        "April 2023", "1/h", 0.1, 1e3)
 
 
 class SignalSection(Section):
@@ -254,6 +269,7 @@ class Station(Section):
     dispatch: DispatchSection = _key(DispatchSection(), "exchange between optimizers")
     timeouts: TimeoutSection = _key(TimeoutSection(), "behaviour on silence")
     plan: PlanSection = _key(PlanSection(), "offer to the market")
+    market: MarketSection = _key(MarketSection(), "market for frequency regulation")
     signal: SignalSection = _key(SignalSection(), "grid signal and recordings")
     grid: GridSection = _key(GridSection(), "simulated grid")
     inverter: InverterSection = _key(InverterSection(), "grid-side inverter")

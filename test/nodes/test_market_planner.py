@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,44 @@ def test_a_plan_file_offers_nothing_where_it_says_nothing(tmp_path: Path) -> Non
     assert plan.at(20 * 3600.0) == (0.0, 0.0)
 
 
+def test_a_plan_file_may_hold_rebates(tmp_path: Path) -> None:
+    rows = [(3600.0 * h, 0.0, 8.0, 0.01 * h) for h in range(24)]
+    path = write(tmp_path, "p.csv", "time_s,base_kw,capacity_kw,rebate_eur_per_h", rows)
+    plan = make_plan(MarketPlannerParameters(rule="csv", plan_csv=path))
+    assert plan.rebate_at(7.5 * 3600.0) == pytest.approx(0.07)
+    assert plan.at(7.5 * 3600.0) == (0.0, 8.0)
+
+
+def test_by_the_market_it_bids_at_the_prices_of_the_recording(bench: Bench, tmp_path: Path) -> None:
+    """No price at three o'clock; performance is paid by the mileage of the recorded signal."""
+    rows = [(3600.0 * h, 400.0, 50.0) for h in range(24) if h not in (2, 3, 4)]
+    market = write(tmp_path, "m.csv", "time_s,rmccp,rmpcp", rows)
+    day = [(10.0 * k, round(0.9 * math.sin(k / 5.0), 4)) for k in range(8640)]
+    signal = write(tmp_path, "s.csv", "time_s,signal_pu", day)
+    heard: list[MarketPlan] = bench.heard(streams.MARKET_PLAN)
+    asked = {**FLEET, "rule": "market", "signal_csv": signal, "market_csv": market}
+    node = bench.start(MarketPlannerNode, "market_planner", **asked)
+    bench.until(lambda: heard)
+    plan = convert.plan_of(heard[0])
+    assert (plan.rule, len(plan.capacity_kw), set(plan.base_kw)) == ("market", 24, {0.0})
+    assert plan.capacity_kw == pytest.approx(node._plan.capacity_kw)
+    assert plan.rebate_eur_per_h == pytest.approx(node._plan.rebate_eur_per_h)
+    assert max(plan.capacity_kw) <= 0.6 * 6.6 + 1e-6, "float32 of the message"
+    assert plan.at(4.5 * 3600.0)[1] == 0.0 < plan.at(22.5 * 3600.0)[1]
+    assert max(plan.rebate_eur_per_h) > 0.0, "400 EUR/MW are worth a driver's while"
+    p = MarketPlannerParameters(**{key: tuple(v) if isinstance(v, list) else v for key, v in asked.items()})
+    assert make_plan(p) == node._plan, "a restarted planner makes the same plan"
+    slow = make_plan(replace(p, reference_mileage_per_h=1e3))
+    assert sum(slow.rebate_eur_per_h) < sum(plan.rebate_eur_per_h), "then performance pays next to nothing"
+
+
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"rule": "magic"}, "rule is 'magic', allowed price_threshold, csv, none, valley, allocation"),
+        ({"rule": "magic"}, "rule is 'magic', allowed price_threshold, csv, none, market, valley, allocation"),
+        ({"rule": "market", "missing": "none"}, "market_csv is empty with missing none"),
+        ({"rule": "market", "market_csv": "nowhere.csv"}, "nowhere.csv"),
+        ({"eta": 1.0}, "eta is 1.0, allowed above 0 and below 1"),
         ({"slot_s": 700.0}, "slot_s is 700, allowed a whole part of a day"),
         ({"module_ids": [1, 2], "powers_kw": [3.0]}, "powers_kw has 1 values, allowed as many as module_ids, 2"),
         ({"session_ids": ["a"]}, "session_modules has 0 values, allowed as many as session_ids, 1"),

@@ -13,6 +13,7 @@ from v2g_nodes.msg import (
     BaseSetpoint,
     DecisionRecord,
     GridSignal,
+    MarketPlan,
     Meter,
     ModuleStatus,
     NeighborState,
@@ -38,7 +39,7 @@ SUMMARY_KEYS = {
     "delivered_error_kw_p99", "constraint_violations", "gate_clips", "clipped_epochs", "shortfall_kw_max",
     "signal_to_setpoint_ms_median", "signal_to_setpoint_ms_p99", "droop_rate_hz", "droop_jitter_ms_p99",
     "unjudged_epochs", "droop_overruns", "bytes_per_message_max", "kbps_per_module_max", "energy_kwh", "cost_eur",
-    "members", "unreached",
+    "members", "unreached", "performance_score", "performance_parts", "settlement",
 }  # fmt: skip
 
 
@@ -282,6 +283,60 @@ def test_what_modules_send_to_each_other_is_counted(play: Play) -> None:
     assert 10 * 40 + 20 * 40 < bytes_per_s < 10 * 64 + 20 * 64
 
 
+# regulation
+
+
+def test_the_response_is_what_goes_beyond_base_power_and_droop(bench: Bench, tmp_path: Path) -> None:
+    """The signal is that of the recording: what the station makes of it is judged by it, not the other way round."""
+    signal, market = tmp_path / "s.csv", tmp_path / "m.csv"
+    signal.write_text("time_s,signal_pu\n" + "".join(f"{10 * k},{0.5 if k < 4320 else -0.5}\n" for k in range(8640)))
+    market.write_text("time_s,rmccp,rmpcp\n" + "".join(f"{300 * k},20,1.5\n" for k in range(288)))
+    play = Play(bench, droop_gain_kw_per_hz=33.0, deadband_hz=0.0, start_time_of_day_s=3600.0,
+                signal_csv=str(signal), market_csv=str(market))  # fmt: skip
+    watch = play.monitor._regulation
+    assert watch._moment(3600.0) is None, "neither signal nor plan yet"
+    play.signal(49.9)
+    assert watch._moment(3600.0) is None, "no plan yet"
+    plans = bench.sender(streams.MARKET_PLAN)
+    good = MarketPlan(plan_version=3, rule="market", slot_s=86400.0, base_kw=[-1.0], capacity_kw=[4.0],
+                      rebate_eur_per_h=[0.25])  # fmt: skip
+    plans.publish(good)
+    bench.until(lambda: watch._plan)
+    plans.publish(MarketPlan(plan_version=4, rule="market", slot_s=math.nan, base_kw=[-1.0], capacity_kw=[4.0]))
+    play.epoch()
+
+    def told() -> bool:
+        for k, power_kw in ((1, 3.0), (2, 1.5)):
+            play.tell(streams.APPLIED, k, power_kw=power_kw)
+            play.tell(streams.STATUS, k, soc=0.5, temperature_c=30.0, vehicle_plugged=k == 2)
+        moment = watch._moment(3600.0)
+        return moment is not None and moment.response_kw > 2.0 and moment.rebates_eur_per_h > 0.0
+
+    bench.until(told)
+    moment = watch._moment(3600.0)
+    assert moment is not None
+    assert watch._plan is not None
+    assert (moment.capacity_kw, moment.signal_pu, watch._plan.version) == (4.0, 0.5, 3)
+    assert moment.response_kw == pytest.approx(4.5 - -1.0 - 3.3, abs=1e-3)
+    assert (moment.capability_eur_per_kwh, moment.performance_eur_per_kwh) == (0.02, 0.0015)
+    assert moment.rebates_eur_per_h == pytest.approx(0.25), "one vehicle"
+    wear = sum(LocalCost(cost, 0.5, 30.0).wear(power) for cost, power in zip(COSTS, (3.0, 1.5), strict=True))
+    assert moment.wear_eur_per_h == pytest.approx(wear)
+    assert wear == pytest.approx(0.005 * 3.0**1.5 + 0.05 * 1.5**1.5)
+    bench.until(lambda: play.tell(streams.STATUS, 1) or watch._words.silent() == [2])
+    left = watch._moment(50_000.0)
+    assert left is not None
+    assert (left.signal_pu, left.rebates_eur_per_h) == (-0.5, 0.0), "the silent module counts as one without a vehicle"
+
+
+def test_a_run_at_high_speed_is_not_scored(bench: Bench) -> None:
+    play = Play(bench, speed=20.0, use_sim_time=True)
+    figures = play.monitor._regulation.figures()
+    assert (figures["performance_score"], figures["settlement"]["net_eur"]) == (None, None)
+    assert not play.monitor._regulation._scored
+    assert Play(bench, speed=10.0, use_sim_time=True).monitor._regulation._scored
+
+
 # report
 
 
@@ -321,7 +376,7 @@ def test_the_series_file_holds_columns_of_one_length(
     play.monitor.report()
     assert emitted[-1]["series_file"] == str(file)
     series = json.loads(file.read_text())
-    assert set(series) == {*SAMPLE_FIELDS, "modules", "epochs"}
+    assert set(series) == {*SAMPLE_FIELDS, "modules", "epochs", "regulation"}
     assert {len(series[name]) for name in SAMPLE_FIELDS} == {len(series["time_s"])}
     assert series["target_kw"][-1] == 3.0
     assert set(series["modules"]) == {"1", "2"}

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from v2g_nodes import __version__
 from v2g_nodes.cli.page import html_page
-from v2g_nodes.cli.report_figures import PANELS, Series, figure_station, module_colors, module_ids, panel_svg
+from v2g_nodes.cli.report_figures import (
+    PANELS,
+    REGULATION,
+    Series,
+    figure_station,
+    has_regulation,
+    module_colors,
+    module_ids,
+    panel_svg,
+)
 from v2g_nodes.cli.run_station import RunResult
 from v2g_nodes.sim.time_axis import format_clock
 
@@ -55,8 +64,26 @@ MEANING = {
     "bus_frames_refused": "frames the bridge did not believe",
     "energy_kwh": "energy out minus energy in at the grid connection [kWh]",
     "cost_eur": "energy drawn minus energy delivered, at the price of the moment [EUR]",
+    "performance_score": "how well the regulation signal was followed, mean of the three below, 1 is best",
+    "performance_parts": "see above",
+    "settlement": "see above",
     "restarts": "processes that were replaced",
     "verdict": "whether everything was as it should be",
+}
+
+# Of performance_parts and settlement.
+REGULATION_MEANING = {
+    "accuracy": "largest correlation of signal and response within 300 s, on means of 10 s",
+    "delay": "1 - delay of that correlation / 300 s",
+    "precision": "1 - mean |response - asked| / mean |asked|",
+    "hours": "hours of the run that were scored; a rest of ten minutes or more is one",
+    "capacity_kwh": "capacity offered times time [kW h]",
+    "mileage_per_h": "distance the signal moved per hour, per unit",
+    "capability_credit_eur": "score x capacity x capability price [EUR]",
+    "performance_credit_eur": "score x capacity x mileage over reference mileage x performance price [EUR]",
+    "rebates_eur": "paid to owners of vehicles plugged in [EUR]",
+    "degradation_eur": "wear of the batteries at all power they gave and took [EUR]",
+    "net_eur": "credits less rebates and degradation; energy is in cost_eur [EUR]",
 }
 
 CARDS = (
@@ -67,6 +94,7 @@ CARDS = (
     ("limit violations", "constraint_violations", "{:.0f}"), ("energy to the grid", "energy_kwh", "{:+.2f} kWh"),
 )  # fmt: skip
 
+REGULATION_PARTS = ("performance_parts", "settlement")  # have a table of their own
 PNG_DPI = 110  # 1320 pixels wide
 
 
@@ -97,13 +125,15 @@ def render_page(result: RunResult, made: datetime) -> str:
         made: date and time to show.
     """
     name, figures, series = html.escape(result.station.name), result.figures, result.series
-    plots = "".join(f'<div class="plot">{panel_svg(panel, series)}</div>' for panel in PANELS) if series else ""
+    panels = (*PANELS, REGULATION) if has_regulation(series) else PANELS
+    plots = "".join(f'<div class="plot">{panel_svg(panel, series)}</div>' for panel in panels) if series else ""
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in result.notes)
     return html_page(f"{name}: report", f"""<header><h1>Station: {name}</h1>{_badge(result)}</header>
 <p class="sub">{html.escape(_about(figures, series))}</p>
 <div class="cards">{"".join(_card(figures, *card) for card in CARDS)}</div>
 <h2>Course of the run</h2>{_legend(series)}<div class="plots">{plots or "<p>No series was recorded.</p>"}</div>
-<h2>Figures</h2><div class="table"><table>{"".join(_row(key, figures.get(key)) for key in MEANING)}</table></div>
+{_regulation(figures)}
+<h2>Figures</h2>{_table({key: figures.get(key) for key in MEANING if key not in REGULATION_PARTS}, MEANING)}
 <h2>Input</h2><ul>{notes}</ul>
 <p class="sub">v2g_nodes {__version__}, {made:%Y-%m-%d %H:%M}</p>""")
 
@@ -136,11 +166,26 @@ def _legend(series: Series) -> str:
     return f'<div class="legend">{"".join(chips)}</div>' if chips else ""
 
 
-def _row(key: str, value: object) -> str:
+def _regulation(figures: Mapping[str, object]) -> str:
+    """Score and settlement; nothing where neither is known."""
+    parts = [part for key in REGULATION_PARTS if isinstance(part := figures.get(key), Mapping)]
+    values = {key: value for part in parts for key, value in part.items()}
+    if not values:
+        return ""
+    score = {"performance_score": figures.get("performance_score")}
+    return f"<h2>Regulation</h2>{_table({**score, **values}, {**MEANING, **REGULATION_MEANING})}"
+
+
+def _table(values: Mapping[str, object], meaning: Mapping[str, str]) -> str:
+    rows = "".join(_row(key, value, meaning[key]) for key, value in values.items())
+    return f'<div class="table"><table>{rows}</table></div>'
+
+
+def _row(key: str, value: object, meaning: str) -> str:
     if value is None:
         shown = "not measured"
     elif isinstance(value, float):
         shown = f"{value:.4g}"
     else:
         shown = str(value)
-    return f"<tr><td><code>{key}</code></td><td>{html.escape(shown)}</td><td>{html.escape(MEANING[key])}</td></tr>"
+    return f"<tr><td><code>{key}</code></td><td>{html.escape(shown)}</td><td>{html.escape(meaning)}</td></tr>"

@@ -209,6 +209,22 @@ def _epochs(axis: Axes, series: Series) -> None:
     axis.legend(loc="best", ncols=2)
 
 
+def _regulation(axis: Axes, series: Series) -> None:
+    asked_given = series.get("regulation", {})
+    x = numbers(asked_given.get("time_s")) + clock_offset_s(series)
+    for key, label, style in (("asked_kw", "asked: capacity times signal", {"color": COLD, "linestyle": (0, (4, 2))}),
+                              ("given_kw", "given: beyond base power and droop", {"color": INK})):  # fmt: skip
+        axis.plot(*_thin(x, numbers(asked_given.get(key))), linewidth=1.4, label=label, **style)
+    axis.axhline(0.0, color=INK, linewidth=0.8)
+    axis.legend(loc="best", ncols=2)
+
+
+def has_regulation(series: Series) -> bool:
+    """Whether anything was asked on the regulation signal."""
+    return bool(np.nan_to_num(numbers(series.get("regulation", {}).get("asked_kw"))).any())
+
+
+REGULATION = Panel("regulation", "Regulation signal, means of 10 s [kW]", _regulation)
 PANELS = (
     Panel("power", "Power per module, stacked, against the target [kW]", _power),
     Panel("lambda", "Agreed price λ at each module [€/kWh]", _lambda),

@@ -39,6 +39,13 @@ def up(
     signal: Annotated[
         str | None, typer.Option(metavar="CSV", help="Recording of the regulation signal; without: synthetic.")
     ] = None,
+    regulation_prices: Annotated[
+        str | None,
+        typer.Option(metavar="CSV", help="Recording of regulation prices (rmccp, rmpcp); without: those of a made day.")
+    ] = None,
+    planner: Annotated[
+        str | None, typer.Option(help=f"How the plan is made: {', '.join(CHOICES['planner'])}.")
+    ] = None,
     sessions: Annotated[
         str | None, typer.Option(metavar="CSV", help="Charging sessions; without: a vehicle at every module.")
     ] = None,
@@ -86,7 +93,8 @@ def up(
     check_writable(json)
     overrides = Overrides(
         modules=modules, topology=topology, algorithm=algorithm, frequency_csv=frequency, prices_csv=prices,
-        signal_csv=signal, sessions_csv=sessions, day=day, sessions_day=sessions_day, start=start,
+        signal_csv=signal, market_csv=regulation_prices, planner=planner, sessions_csv=sessions, day=day,
+        sessions_day=sessions_day, start=start,
         duration_s=None if duration is None else duration / speed, speed=speed, seed=seed, response=response,
         max_kw=max_kw, host=host, dry_run=dry_run, record_dir=new_folder(record, "--record"),
     )  # fmt: skip

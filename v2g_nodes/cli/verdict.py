@@ -16,7 +16,8 @@ UP_KEYS = (
     "epoch_over_floor", "gap_max", "equal_split_gap_median", "balance_error_kw_max", "delivered_error_kw_p99",
     "constraint_violations", "gate_clips", "clipped_epochs", "shortfall_kw_max", "signal_to_setpoint_ms_median",
     "signal_to_setpoint_ms_p99", "droop_rate_hz", "droop_jitter_ms_p99", "droop_overruns", "bytes_per_message_max",
-    "kbps_per_module_max", *BUS_KEYS, "energy_kwh", "cost_eur", "restarts", "verdict",
+    "kbps_per_module_max", *BUS_KEYS, "energy_kwh", "cost_eur", "performance_score", "performance_parts",
+    "settlement", "restarts", "verdict",
 )  # fmt: skip
 
 BALANCE = 1e-3  # of the rating

@@ -139,6 +139,12 @@ class LocalCost:
         result: FloatArray = loss + self._wear * a**self._delta + self._psi * over * over
         return result
 
+    def wear(self, power_kw: float) -> float:
+        """The part of the cost that is wear of the battery [EUR/h]."""
+        parameters = self.parameters
+        weight = parameters.wear_gamma * (1.0 + parameters.soc_kappa * (self.soc - 0.5) ** 2)
+        return float(weight * abs(power_kw) ** parameters.wear_delta)
+
     def marginal(self, p: FloatArray) -> FloatArray:
         """Marginal cost f'(p) [EUR/kWh]; p [kW], any shape.
 

@@ -1,4 +1,4 @@
-"""The station's plan: base power and offered capacity, slot by slot over the day."""
+"""The station's plan: base power, offered capacity and rebates, slot by slot over the day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAN_VERSION_MAX = 0xFFFF  # uint16 of the message
 
 @dataclass(frozen=True)
 class Plan:
-    """What the station offers (msg/MarketPlan.msg without rebates and groups).
+    """What the station offers (msg/MarketPlan.msg without groups).
 
     Args:
         version: rises with every new plan, 0 to 65535.
@@ -26,6 +26,7 @@ class Plan:
         slot_s: width of a slot [s], above 0.
         base_kw: per slot [kW], > 0 discharges.
         capacity_kw: per slot [kW], >= 0, as many as base_kw.
+        rebate_eur_per_h: per slot, paid for every vehicle plugged in [EUR/h], >= 0, as many as base_kw or none.
 
     Raises:
         InputError: a value out of range, no slot, different numbers of slots, or more than a day of them.
@@ -37,6 +38,7 @@ class Plan:
     slot_s: float
     base_kw: tuple[float, ...]
     capacity_kw: tuple[float, ...]
+    rebate_eur_per_h: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_range("plan version", self.version, 0, PLAN_VERSION_MAX)
@@ -48,11 +50,16 @@ class Plan:
                 f"plan has {slots} slots of base_kw and {len(self.capacity_kw)} of capacity_kw, "
                 "allowed as many, at least 1"
             )
+        if len(self.rebate_eur_per_h) not in (0, slots):
+            raise InputError(f"plan has {slots} slots and {len(self.rebate_eur_per_h)} of rebate_eur_per_h, "
+                             "allowed as many or none")  # fmt: skip
         if slots * self.slot_s > DAY_S * (1.0 + 1e-9):
             raise InputError(f"plan covers {slots * self.slot_s:g} s, allowed up to one day of {DAY_S:g} s")
         for slot in range(slots):
             check_range(f"base_kw of slot {slot}", self.base_kw[slot], -math.inf, math.inf, "kW")
             check_range(f"capacity_kw of slot {slot}", self.capacity_kw[slot], 0.0, math.inf, "kW")
+        for slot, rebate in enumerate(self.rebate_eur_per_h):
+            check_range(f"rebate_eur_per_h of slot {slot}", rebate, 0.0, math.inf, "EUR/h")
 
     def at(self, time_of_day_s: float) -> tuple[float, float]:
         """Base power and capacity in force [kW]; zero after the last slot and before the first.
@@ -63,14 +70,21 @@ class Plan:
         Raises:
             InputError: time not finite.
         """
+        slot = self._slot(time_of_day_s)
+        return (0.0, 0.0) if slot is None else (self.base_kw[slot], self.capacity_kw[slot])
+
+    def rebate_at(self, time_of_day_s: float) -> float:
+        """Rebate in force [EUR/h]; zero outside the slots and where the plan has none. See `at`."""
+        slot = self._slot(time_of_day_s)
+        return 0.0 if slot is None or not self.rebate_eur_per_h else self.rebate_eur_per_h[slot]
+
+    def _slot(self, time_of_day_s: float) -> int | None:
         check_range("time_of_day_s", time_of_day_s, -math.inf, math.inf, "s")
         since_start = (time_of_day_s - self.start_time_of_day_s) % DAY_S
         if since_start >= DAY_S:  # the remainder of a tiny negative number rounds up to a whole day
             since_start = 0.0
         slot = int(since_start / self.slot_s)
-        if slot >= len(self.base_kw):
-            return 0.0, 0.0
-        return self.base_kw[slot], self.capacity_kw[slot]
+        return slot if slot < len(self.base_kw) else None
 
 
 def price_threshold_plan(

@@ -8,13 +8,15 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 
+from v2g_nodes.core.cost import CostParameters
 from v2g_nodes.core.membership import LinkReport
 from v2g_nodes.core.optimizer_types import NeighborReport
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.core.types import EpochId, Frame
-from v2g_nodes.msg import Curve, GridSignal, MarketPlan, NeighborState
+from v2g_nodes.msg import Curve, DecisionRecord, GridSignal, MarketPlan, NeighborState
 
 NS_PER_S = 1_000_000_000
+_COST_FIELDS = tuple(CostParameters.__dataclass_fields__)
 _STATE_FIELDS = tuple(name for name in NeighborState.get_fields_and_field_types() if name != "checksum")
 SEQUENCE_EPOCH_S = 1_577_836_800  # s, 2020-01-01 UTC in Unix time; signal sequences count tenths of a second from it
 
@@ -143,6 +145,15 @@ def state_report(message: NeighborState) -> NeighborReport | None:
     )
 
 
+def cost_parameters(message: DecisionRecord) -> CostParameters:
+    """Record of an epoch -> cost of its module.
+
+    Raises:
+        ValueError: a record of another version.
+    """
+    return CostParameters(**dict(zip(_COST_FIELDS, message.cost_parameters, strict=True)))
+
+
 def plan_of(message: MarketPlan) -> Plan:
     """Message -> plan.
 
@@ -156,6 +167,7 @@ def plan_of(message: MarketPlan) -> Plan:
         slot_s=message.slot_s,
         base_kw=tuple(message.base_kw),
         capacity_kw=tuple(message.capacity_kw),
+        rebate_eur_per_h=tuple(message.rebate_eur_per_h),
     )
 
 
@@ -168,6 +180,7 @@ def plan_message(plan: Plan) -> MarketPlan:
         slot_s=plan.slot_s,
         base_kw=list(plan.base_kw),
         capacity_kw=list(plan.capacity_kw),
+        rebate_eur_per_h=list(plan.rebate_eur_per_h),
     )
 
 

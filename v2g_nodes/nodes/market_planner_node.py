@@ -16,6 +16,7 @@ from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.diagnostics import Diagnostics, Status, node_name
 from v2g_nodes.nodes.fleet_planner import FleetPlanner
+from v2g_nodes.nodes.market_day import market_plan
 from v2g_nodes.nodes.market_planner_parameters import FLEET_RULES, MarketPlannerParameters, check_parameters
 from v2g_nodes.nodes.source_diagnostics import plan_status
 from v2g_nodes.nodes.sources import Recordings, RunClock
@@ -121,7 +122,7 @@ class MarketPlannerNode(ManagedNode[MarketPlannerParameters]):
 
 
 def price_recordings(p: MarketPlannerParameters) -> Recordings:
-    """Prices and site load; frequency and regulation signal are not read, as no plan looks at them.
+    """Prices and site load; frequency and regulation signal are not read, as no plan but rule market looks at them.
 
     Raises:
         InputError: a file that can't be used.
@@ -142,6 +143,8 @@ def make_plan(p: MarketPlannerParameters, recordings: Recordings | None = None) 
     slots = int(DAY_S / SLOT_S)
     if p.rule == "csv":
         return _plan_from_file(p.plan_csv)
+    if p.rule == "market":
+        return market_plan(p)
     if p.rule == "none" or p.rule in FLEET_RULES:  # these rest until the vehicles are known
         return Plan(1, p.rule, 0.0, SLOT_S, (0.0,) * slots, (p.capacity_fraction * p.rating_kw,) * slots)
     recordings = recordings or price_recordings(p)
@@ -156,11 +159,11 @@ def _plan_from_file(path: str) -> Plan:
     """The plan of a file; nothing is offered where it says nothing."""
     if not path:
         raise InputError("plan_csv is empty, allowed for rule csv is a file")
-    columns = read_columns(path, ("base", "capacity"))
+    columns = read_columns(path, ("base", "capacity"), ("rebate",))
     slot_s = max((slot for slot in FILE_SLOTS_S if slot <= columns["base"].step_s), default=FILE_SLOTS_S[0])
     starts = [k * slot_s for k in range(int(DAY_S / slot_s))]
-    base_kw, capacity_kw = (
-        tuple(0.0 if math.isnan(mean) else mean for mean in (columns[name].mean(t, t + slot_s) for t in starts))
-        for name in ("base", "capacity")
-    )
-    return Plan(1, "csv", 0.0, slot_s, base_kw, capacity_kw)
+    rows = {
+        name: tuple(0.0 if math.isnan(mean) else mean for mean in (column.mean(t, t + slot_s) for t in starts))
+        for name, column in columns.items()
+    }
+    return Plan(1, "csv", 0.0, slot_s, rows["base"], rows["capacity"], rows.get("rebate", ()))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rclpy.serialization import serialize_message
 
-from v2g_nodes.core.cost import CostParameters
 from v2g_nodes.core.run_statistics import EpochCollector, EpochResult, ModuleRecord, RisingCount, Rows, Samples
 from v2g_nodes.core.types import Box
 from v2g_nodes.msg import Curve, DecisionRecord, Meter, ModuleStatus, NeighborState
 from v2g_nodes.nodes import convert
 
-COST_FIELDS = tuple(CostParameters.__dataclass_fields__)
 SAMPLE_FIELDS = (
     "time_s", "time_of_day_s", "frequency_hz", "price_eur_per_kwh",
     "target_kw", "clipped_target_kw", "agreed_kw", "measured_kw",
@@ -42,7 +40,7 @@ def module_record(message: DecisionRecord) -> ModuleRecord:
         target_kw=message.target_kw,
         island_target_kw=message.island_target_kw,
         box=Box(message.box_low_kw, message.box_high_kw),
-        cost=CostParameters(**dict(zip(COST_FIELDS, message.cost_parameters, strict=True))),
+        cost=convert.cost_parameters(message),
         soc=message.soc,
         temperature_c=message.temperature_c,
         lambda_eur_per_kwh=message.lambda_eur_per_kwh,
@@ -181,8 +179,8 @@ class RunRecord:
             "members": self.last.members if self.last else 0,
         }
 
-    def write_series(self, path: Path) -> None:
-        """Samples for the report."""
+    def write_series(self, path: Path, regulation: Mapping[str, Any]) -> None:
+        """Samples for the report, and what was asked and given on the regulation signal."""
         samples = self._samples.kept
         content = {
             **{name: [_number(station.get(name, math.nan)) for station, _ in samples] for name in SAMPLE_FIELDS},
@@ -191,6 +189,7 @@ class RunRecord:
                     for name in MODULE_FIELDS}
                 for k in self.module_ids
             },
+            "regulation": regulation,
             "epochs": {name: [row[n] for row in self._epoch_rows.kept] for n, name in enumerate(EPOCH_FIELDS)},
         }  # fmt: skip
         path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")

@@ -18,6 +18,8 @@ from v2g_nodes.nodes.graph_check import GraphCheck
 from v2g_nodes.nodes.last_words import LastWords
 from v2g_nodes.nodes.law_parameters import LawParameters
 from v2g_nodes.nodes.parameters import parameter
+from v2g_nodes.nodes.regulation_prices import RegulationParameters
+from v2g_nodes.nodes.regulation_watch import LOOK_S, RegulationWatch
 from v2g_nodes.nodes.run_record import RunRecord
 from v2g_nodes.nodes.settlement_log import SettlementLog
 from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED
@@ -33,7 +35,7 @@ STATUS_S = 2.0  # s, station status at least this often
 
 
 @dataclass(frozen=True)
-class StationMonitorParameters(LawParameters):
+class StationMonitorParameters(LawParameters, RegulationParameters):
     """Parameters of the station monitor node."""
 
     algorithm: str = parameter("supply_curve", "how the modules agree")
@@ -57,7 +59,11 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
     PARAMETERS = StationMonitorParameters
 
     def configure(self) -> None:
-        """Begin an empty record."""
+        """Begin an empty record.
+
+        Raises:
+            InputError: a recording that can't be used.
+        """
         p = self.p
         self._modules = p.modules or len(p.module_ids)
         self._record = RunRecord(p.module_ids, self._modules)
@@ -66,6 +72,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             p.law, p.law_p_max_kw, p.law_category, p.law_changes))
         self._signal: GridSignal | None = None
         self._words = LastWords(p.module_ids)
+        self._regulation = RegulationWatch(p, self._words, self._droop_kw)
         self._ear = DiagnosticsEar(but=station_name(self))
         self._diagnostics = StationDiagnostics(
             self, self._words, self._ear, lambda: self._record.unjudged, self._owed_kw
@@ -85,9 +92,11 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self.listen(streams.DECISION_RECORD, self._on_record, space)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
         self.listen(streams.GRID_METER.of_host(self.get_namespace()), self._on_meter)
+        self.listen(streams.MARKET_PLAN, self._regulation.hear_plan)
         self.listen(streams.DIAGNOSTICS, self._ear.hear)
         self.every(TABLE_S, self._show)
         self.every(SAMPLE_S, self._sample)
+        self.every(LOOK_S, self._regulation.look)
         self._diagnostics.start()
         GraphCheck(self, self.p.links, self.p.module_ids if self.p.joined else ())
 
@@ -100,11 +109,11 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
         file = self.p.series_file
         if file:
             try:
-                self._record.write_series(Path(file))
+                self._record.write_series(Path(file), self._regulation.series())
             except OSError as error:
                 self.get_logger().error(f"series_file {file}: {error}")
                 file = ""
-        summary = self._record.summary()
+        summary = self._record.summary() | self._regulation.figures()
         if self.p.speed > MEAN_ABOVE_SPEED:  # droop answers to means there
             summary |= dict.fromkeys(DROOP_FIGURES)
         summary["unreached"] = self._ear.errors("set-points")
@@ -137,6 +146,7 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
             self._record.add_ticks(message)
         if message.kind != DecisionRecord.EPOCH:
             return
+        self._regulation.hear_record(message)
         self._words.price_eur_per_kwh[message.module_id] = message.lambda_eur_per_kwh
         unjudged = self._record.unjudged_epochs
         result = self._record.add_epoch(message, self._elapsed_s())
@@ -149,9 +159,11 @@ class StationMonitorNode(ManagedNode[StationMonitorParameters]):
 
     def _owed_kw(self) -> float:
         """By the agreement of this epoch and the frequency of the moment; NaN before there is one."""
-        if self._signal is None or self._settled is None:
-            return math.nan
-        return self._settled.clipped_target_kw + self._law.contribution_kw(self._signal.frequency_hz)
+        return math.nan if self._settled is None else self._settled.clipped_target_kw + self._droop_kw()
+
+    def _droop_kw(self) -> float:
+        """Droop's answer to the frequency of the moment; NaN before there is one."""
+        return math.nan if self._signal is None else self._law.contribution_kw(self._signal.frequency_hz)
 
     def _elapsed_s(self) -> float:
         return (time.monotonic_ns() - self._started_ns) / 1e9 * self.p.speed if self._started_ns else 0.0

@@ -1,4 +1,4 @@
-"""Recorded series by local time of day: frequency, voltage, price, regulation signal, site load, plan.
+"""Recorded series by local time of day: frequency, voltage, prices, regulation signal, site load, plan.
 
 A sample holds until the next one, at most three usual steps: in a longer gap, before the first sample and
 after the last there is no value (NaN), as a real source would fall silent. A series that covers a whole
@@ -54,6 +54,12 @@ QUANTITIES = {
     "signal": Quantity((("signal_pu", 1.0),), -1.0, 1.0, "pu"),
     "base": Quantity((("base_kw", 1.0),), -1e4, 1e4, "kW"),
     "capacity": Quantity((("capacity_kw", 1.0),), 0.0, 1e4, "kW"),
+    "rebate": Quantity((("rebate_eur_per_h", 1.0),), 0.0, 100.0, "EUR/h"),
+    # per kW offered for an hour; PJM's names are in USD/MW h and taken as they stand
+    "capability": Quantity((("capability_eur_per_mwh", 1e-3), ("rmccp", 1e-3), ("rmccp_usd_per_mwh", 1e-3)),
+                           0.0, 10.0, "EUR/kWh"),
+    "performance": Quantity((("performance_eur_per_mwh", 1e-3), ("rmpcp", 1e-3), ("rmpcp_usd_per_mwh", 1e-3)),
+                            0.0, 10.0, "EUR/kWh"),
     "site_load": Quantity((("site_load_kw", 1.0), ("load_kw", 1.0)), -1e5, 1e5, "kW"),
     "site_reactive": Quantity((("site_load_kvar", 1.0), ("load_kvar", 1.0)), -1e5, 1e5, "kvar"),
 }
