@@ -174,7 +174,8 @@ def test_nodes_of_the_same_names_are_an_input_error(make_bench: Callable[..., Be
         ("ek3_01_opt", {"last_words": "ImportError: no x"}, "ek3_01_opt ended with code 3 while starting: ImportError"),
         ("plant", {"never_ready": True}, "after 1.5 s not ready: plant"),
         ("grid_signal", {"never_ready": True}, "after 1.5 s not ready: grid_signal"),
-        ("station_monitor", {"missing_links": [["/ek3_01/curve", "/ek3_01/optimizer", "/ek3_02/optimizer"], ["a", "b", "c"]]},
+        ("station_monitor",
+         {"missing_links": [["/ek3_01/curve", "/ek3_01/optimizer", "/ek3_02/optimizer"], ["a", "b", "c"]]},
          r"edge of the graph is missing: /ek3_01/curve, /ek3_01/optimizer to /ek3_02/optimizer \(and 1 more\)"),
         ("station_monitor", {"dies": True}, "station_monitor killed by SIGKILL; this is its end no. 5 within 60 s"),
     ],
@@ -192,8 +193,9 @@ def test_edges_of_the_last_process_are_waited_for_when_it_runs(make_bench: Calla
     bench = make_bench(Times(scout_s=0.0, graph_s=1.5))
     edge = ["/grid/signal", "/grid_signal", "/ek3_01/droop"]
     message = "edge of the graph is missing: /grid/signal, /grid_signal to /ek3_01/droop$"
-    with pytest.raises(StartupError, match=message), bench.supervise(plan(station_monitor={"missing_links": [edge]})) as s:
-        s.bring_up()
+    wishes = {"missing_links": [edge]}
+    with pytest.raises(StartupError, match=message), bench.supervise(plan(station_monitor=wishes)) as supervisor:
+        supervisor.bring_up()
     assert bench.commands("role")[-1] == "grid_signal"
 
 
