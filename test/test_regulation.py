@@ -63,6 +63,18 @@ def test_the_score_is_that_of_the_means(step_s: float) -> None:
     assert record.settle().score == pytest.approx(performance_score(np.array(asked), np.array(given)).score)
 
 
+def test_ten_seconds_that_are_not_over_do_not_count() -> None:
+    record = follow(600.0)
+    record.see(700.0, replace(IDLE, signal_pu=0.5, response_kw=-50.0))
+    record.see(706.0, IDLE)
+    assert record.settle().score == pytest.approx(1.0, abs=1e-9)
+
+
+def test_half_an_hour_of_mileage_pays_half_an_hour() -> None:
+    half, whole = follow(1800.0).settle(), follow(3600.0).settle()
+    assert half.performance_credit_eur == pytest.approx(0.5 * (whole.performance_credit_eur or 0.0), rel=0.02)
+
+
 def test_credits_follow_the_stated_formula() -> None:
     settled = follow(3600.0, share=0.8, reference=5.0).settle()
     assert settled.score is not None

@@ -149,6 +149,12 @@ def test_four_modules_share_recorded_grid_data(start: Callable[..., Up], shared_
     assert figures["gate_clips"] == 0
     assert 0 < figures["bytes_per_message_max"] <= 64
     assert figures["restarts"] == 0
+    assert figures["performance_score"] is None, "the run is shorter than the longest delay"
+    settlement = figures["settlement"]
+    offered_kwh = 0.6 * 4 * 3.15 * 20.0 / 3600.0
+    assert settlement["capacity_kwh"] == pytest.approx(offered_kwh, rel=0.25)
+    assert settlement["degradation_eur"] > 0.0
+    assert settlement["mileage_per_h"] > 1.0
 
 
 def test_killed_processes_are_replaced_and_rejoin(start: Callable[..., Up]) -> None:
