@@ -60,10 +60,11 @@ def _parameter(one: inspect.Parameter) -> Parameter:
     parts = [part for part in (typing.get_args(kind) or (kind,)) if part is not types.NoneType]
     flag = parts == [bool]
     many = getattr(kind, "__origin__", None) in (list, tuple)
-    declared = tuple(word for word in info.param_decls or () if word.startswith("-"))
+    given = (info.default, *(info.param_decls or ()))  # within Annotated the first spelling stands where defaults do
+    declared = tuple(word for word in given if isinstance(word, str) and word.startswith("-"))
     name = one.name.replace("_", "-")
     usual = (f"--{name}", f"--no-{name}") if flag else (f"--{name}",)
-    spellings = tuple(word for given in declared or usual for word in given.split("/"))
+    spellings = tuple(word for words in declared or usual for word in words.split("/"))
     value = "" if flag else info.metavar or WORDS.get(getattr(parts[0], "__name__", ""), "TEXT")
     text = " ".join((info.help or "").split())
     told = re.search(r" ?\[default: ([^\]]*)\]", text)

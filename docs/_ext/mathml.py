@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -9,6 +11,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+# what docutils' converter lacks, in its own words
+REPLACED = ((r"\\(big|Big)([(\[])", r"\\\1l\2"), (r"\\(big|Big)([)\]])", r"\\\1r\2"), (r"\\dots(?![a-z])", r"\\ldots"))
 LOGGER = logging.getLogger(__name__)
 
 
@@ -25,8 +29,11 @@ def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def _mathml(node: nodes.Element, as_block: bool) -> str:
+    text = node.astext()
+    for pattern, words in REPLACED:
+        text = re.sub(pattern, words, text)
     try:
-        return str(tex2mathml(node.astext(), as_block=as_block))
+        return str(tex2mathml(text, as_block=as_block))
     except MathError as error:
         LOGGER.warning("formula %r: %s", node.astext(), error, location=node)
         return ""

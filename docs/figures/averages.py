@@ -42,7 +42,7 @@ def draw() -> str:
             for j in neighbours[k]:
                 side.receive(j, frames[j])
         left.append(_left([side.mean[0] for side in ratio.values()], values, first))
-    axis.plot(range(1, ROUNDS + 1), left, label="ratio")
+    axis.plot(range(1, ROUNDS + 1), left, label="ratio", linestyle=(0, (4, 3)))
     axis.set_yscale("log")
     axis.set_ylim(1e-12, 2)
     axis.set_xlim(0, ROUNDS)

@@ -57,5 +57,5 @@ def draw() -> str:
         axis.set_yticks(range(1, 9))
         axis.set_ylabel("module")
         axis.grid(visible=False, axis="y")
-    places[1].legend(loc="lower left", bbox_to_anchor=(0.0, -0.02), framealpha=0.9, frameon=True)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return text_of(figure)

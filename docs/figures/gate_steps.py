@@ -38,10 +38,11 @@ def draw() -> str:
     axis.step(times, [_request(t) for t in times], where="post", color="#8896a4", label="asked for (gap: not a number)")
     axis.step(times, [_high(t) for t in times], where="post", color=COLD, linewidth=0.9, label="hard upper limit")
     axis.plot(times, sent, color=ACCENT, linewidth=2, label="leaves the gate")
-    last = ""
+    last, told = "", -1.0
     for t, power, reason in zip(times, sent, reasons, strict=True):
-        if reason and reason != last:
-            axis.annotate(reason, (t, power), xytext=(4, -12), textcoords="offset points", fontsize=7, color="#5b6b7a")
+        if reason and reason != last and t > told + 0.5:
+            axis.annotate(reason, (t, power), xytext=(6, -11), textcoords="offset points", fontsize=7, color="#5b6b7a")
+            told = t
         last = reason
     axis.set_xlabel("time [s]")
     axis.set_ylabel("power [kW]")

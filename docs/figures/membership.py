@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from drawing import axes, text_of
+from drawing import INK, axes, text_of
 
 from v2g_nodes.core.graph import build_edges
 from v2g_nodes.core.membership import Membership
@@ -37,8 +37,8 @@ def draw() -> str:
     image = axis.pcolormesh(times, np.arange(9) + 0.5, table, cmap="viridis", vmin=1, vmax=8)
     figure.colorbar(image, ax=axis, label="members")
     for t, words in ((CUT_MS, "links 2–3 and 6–7 cut"), (HEAL_MS, "mended")):
-        axis.axvline(t / 1000.0, color="white", linestyle="--", linewidth=1)
-        axis.text(t / 1000.0 + 0.02, 8.15, words, color="white", fontsize=7.5)
+        axis.axvline(t / 1000.0, color=INK, linestyle="--", linewidth=1)
+        axis.text(t / 1000.0, 8.6, words, ha="center", va="bottom", fontsize=7.5)
     axis.set_yticks(MODULES)
     axis.set_ylabel("module")
     axis.set_xlabel("time [s], a heartbeat each 50 ms")

@@ -11,23 +11,23 @@ from v2g_nodes.nodes.streams import Stream
 
 def draw() -> str:
     """The figure."""
-    figure, (axis,) = axes(height=3.3)
-    blank(axis, 11.4, 4.9)
-    at = {"grid_signal": (1.1, 4.1), "market_planner": (1.1, 2.9), "neighbours": (1.1, 0.9),
-          "optimizer": (4.3, 2.2), "droop": (7.0, 2.2), "module": (9.7, 2.2)}
+    figure, (axis,) = axes(height=3.4, width=8.2)
+    blank(axis, 13.4, 5.5)
+    at = {"grid_signal": (1.1, 4.9), "market_planner": (1.1, 3.2), "neighbours": (1.1, 1.0),
+          "optimizer": (4.9, 2.6), "droop": (8.5, 2.6), "module": (12.1, 2.6)}  # fmt: skip
     for name, middle in at.items():
-        box(axis, middle, (1.9, 0.75), name.replace("_", "\n") if name == "market_planner" else name)
-    box(axis, (9.7, 0.6), (1.9, 0.75), "hardware or\nsimulation", "#ffffff")
-    arrow(axis, (2.05, 4.0), (4.0, 2.6), _name(streams.GRID_SIGNAL, "grid_signal", "optimizer"), at=(0.35, 0.1))
-    arrow(axis, (2.05, 4.2), (7.0, 2.6), _name(streams.GRID_SIGNAL, "grid_signal", "droop"), at=(0.9, 0.25))
-    arrow(axis, (2.05, 2.8), (3.35, 2.4), _name(streams.MARKET_PLAN, "market_planner", "optimizer"), at=(-0.1, -0.42))
-    arrow(axis, (2.05, 1.1), (3.6, 1.82), "", ACCENT)
-    arrow(axis, (3.9, 1.82), (2.05, 0.75), "curve, neighbor_state\nboth ways", ACCENT, at=(0.95, -0.7))
-    arrow(axis, (5.25, 2.2), (6.05, 2.2), _name(streams.BASE_SETPOINT, "optimizer", "droop"))
-    arrow(axis, (7.95, 2.2), (8.75, 2.2), "request\n(a call)", WARM)
-    arrow(axis, (9.7, 1.82), (9.7, 0.98), "set-point after the gate", COLD, at=(-1.2, -0.1))
+        box(axis, middle, (2.0, 0.8), name.replace("_", "\n") if name == "market_planner" else name)
+    box(axis, (12.1, 0.6), (2.0, 0.8), "hardware or\nsimulation", "#ffffff")
+    arrow(axis, (2.1, 4.7), (4.6, 3.0), _name(streams.GRID_SIGNAL, "grid_signal", "optimizer"), at=(-0.75, -0.35))
+    arrow(axis, (2.1, 4.9), (8.2, 3.0), _name(streams.GRID_SIGNAL, "grid_signal", "droop"), at=(0.75, 0.15))
+    arrow(axis, (2.1, 3.1), (3.9, 2.75), _name(streams.MARKET_PLAN, "market_planner", "optimizer"), at=(-0.1, -0.5))
+    arrow(axis, (2.1, 1.2), (4.3, 2.2), "", ACCENT)
+    arrow(axis, (4.6, 2.2), (2.1, 0.85), "curve, neighbor_state\nboth ways", ACCENT, at=(1.2, -0.75))
+    arrow(axis, (5.9, 2.6), (7.5, 2.6), _name(streams.BASE_SETPOINT, "optimizer", "droop"))
+    arrow(axis, (9.5, 2.6), (11.1, 2.6), "request (a call)", WARM)
+    arrow(axis, (12.1, 2.2), (12.1, 1.0), "set-point\nafter the gate", COLD, at=(-0.85, -0.2))
     applied = f"{_name(streams.APPLIED, 'module', 'optimizer')}, {_name(streams.STATUS, 'module', 'optimizer')}"
-    arrow(axis, (9.2, 1.82), (4.6, 1.82), applied, bend=-0.18, at=(-0.6, -0.75))
+    arrow(axis, (11.3, 2.2), (5.3, 2.2), applied, bend=-0.16, at=(0.0, -0.75))
     return text_of(figure)
 
 

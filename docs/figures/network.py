@@ -29,8 +29,8 @@ def draw() -> str:
     middle.set_ylabel("power [kW]")
     middle.legend()
     voltage = np.abs(plan.evaluation.flow.voltage)[1:]
-    right.fill_between(hours, np.append(voltage.min(axis=0), 1)[: len(hours)], np.append(voltage.max(axis=0), 1)[
-        : len(hours)], step="post", color=ACCENT, alpha=0.25)
+    ends = [np.append(each, each[-1]) for each in (voltage.min(axis=0), voltage.max(axis=0))]
+    right.fill_between(hours, *ends, step="post", color=ACCENT, alpha=0.25)
     right.set_title("Voltages of all buses")
     right.set_ylabel("[pu]")
     for axis in (left, middle, right):
