@@ -17,7 +17,6 @@ extensions = ["myst_parser", "mathml", "figures", "reference"]
 exclude_patterns = ["_build", "_ext", "figures/*.py"]
 root_doc = "index"
 nitpicky = True
-suppress_warnings: list[str] = []
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 4

@@ -7,32 +7,41 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
-MODULES = (
-    "core.types", "core.supply", "core.cost", "core.dispatch.agent", "core.dispatch.methods", "core.dispatch.lockstep",
-    "core.dispatch.reference", "core.averaging.average", "core.averaging.plans", "core.gate", "core.droop_control",
-    "core.membership", "core.plan", "planning.valley.plan", "planning.valley.fleet", "planning.allocation.allocation",
-    "planning.allocation.problem", "planning.network.certified", "planning.network.instance",
-    "planning.market.platform", "nodes.backend", "canbus.bus",
-)  # fmt: skip
+PAGES = {
+    "core": ("core.types", "core.supply", "core.cost", "core.gate", "core.droop_control", "core.membership",
+             "core.plan"),
+    "dispatch": ("core.dispatch.agent", "core.dispatch.methods", "core.dispatch.lockstep", "core.dispatch.iterative",
+                 "core.dispatch.reference", "core.averaging.average", "core.averaging.plans", "sim.network"),
+    "planning": ("planning.valley.fleet", "planning.valley.plan", "planning.allocation.problem",
+                 "planning.allocation.allocation", "planning.network.instance", "planning.network.certified",
+                 "planning.market.platform", "planning.station.vehicles"),
+    "hardware": ("nodes.backend", "canbus.bus"),
+}  # fmt: skip
 
 
 def pages() -> dict[str, str]:
     """All of them."""
-    return {f"api/{name}.md": _page(importlib.import_module(f"v2g_nodes.{name}"), name) for name in MODULES}
+    return {f"api/{name}.md": "\n\n".join([f"# {name}", *map(_module, modules)]) + "\n"
+            for name, modules in PAGES.items()}  # fmt: skip
 
 
-def _page(module: ModuleType, name: str) -> str:
-    parts = [f"# {name}", _text(module)]
+def _module(name: str) -> str:
+    module = importlib.import_module(f"v2g_nodes.{name}")
+    parts = [f"## {name}", _text(module)]
     for title, thing in _public(module):
         kind = "class" if inspect.isclass(thing) else "def"
-        parts += [f"## {title}", f"```python\n{kind} {title}{_signature(thing)}\n```", _text(thing)]
-        if inspect.isclass(thing):
-            for inner, method in vars(thing).items():
-                function = method.fget if isinstance(method, property) else method
-                if not inner.startswith("_") and inspect.isfunction(function) and inspect.getdoc(function):
-                    shown = "property" if isinstance(method, property) else f"def {inner}{_signature(function)}"
-                    parts += [f"### {title}.{inner}", f"```python\n{shown}\n```", _text(function)]
-    return "\n\n".join(filter(None, parts)) + "\n"
+        parts += [f"### {title}", f"```python\n{kind} {title}{_signature(thing)}\n```", _text(thing)]
+        parts += [*_methods(title, thing)] if inspect.isclass(thing) else []
+    return "\n\n".join(filter(None, parts))
+
+
+def _methods(title: str, thing: type) -> Iterator[str]:
+    for name, method in vars(thing).items():
+        function = method.fget if isinstance(method, property) else method
+        if not name.startswith("_") and inspect.isfunction(function) and inspect.getdoc(function):
+            words = name if isinstance(method, property) else f"{name}{_signature(function)}"
+            yield f"```python\n{title}.{words}\n```"
+            yield _text(function)
 
 
 def _public(module: ModuleType) -> Iterator[tuple[str, object]]:

@@ -44,7 +44,12 @@ def box(axis: Axes, middle: tuple[float, float], size: tuple[float, float], word
 
 
 def arrow(
-    axis: Axes, start: tuple[float, float], end: tuple[float, float], words: str = "", color: str = INK, bend: float = 0.0,
+    axis: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    words: str = "",
+    color: str = INK,
+    bend: float = 0.0,
     at: tuple[float, float] = (0.0, 0.12),
 ) -> None:
     """An arrow, with words beside its middle."""

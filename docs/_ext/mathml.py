@@ -11,8 +11,13 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
-# what docutils' converter lacks, in its own words
-REPLACED = ((r"\\(big|Big)([(\[])", r"\\\1l\2"), (r"\\(big|Big)([)\]])", r"\\\1r\2"), (r"\\dots(?![a-z])", r"\\ldots"))
+# LaTeX that docutils' converter does not know or reads wrongly, and what it reads right
+REPLACED = tuple((re.compile(pattern), words) for pattern, words in (
+    (r"\\(big|Big)([(\[])", r"\\\1l\2"), (r"\\(big|Big)([)\]])", r"\\\1r\2"), (r"\\dots(?![a-z])", r"\\ldots"),
+    (r"\\(t?frac)\s*(\d)\s*(\d)", r"\\\1{\2}{\3}"),
+))  # fmt: skip
+# the index would go below the accent
+ACCENTED = re.compile(r"\\(overline|underline|bar|hat|tilde)\s*(\{[^{}]*\}|\w)\s*_")
 LOGGER = logging.getLogger(__name__)
 
 
@@ -30,8 +35,10 @@ def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def _mathml(node: nodes.Element, as_block: bool) -> str:
     text = node.astext()
+    if ACCENTED.search(text):
+        LOGGER.warning("formula %r: an index behind an accent, allowed is one inside it", text, location=node)
     for pattern, words in REPLACED:
-        text = re.sub(pattern, words, text)
+        text = pattern.sub(words, text)
     try:
         return str(tex2mathml(text, as_block=as_block))
     except MathError as error:

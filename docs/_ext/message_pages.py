@@ -48,7 +48,9 @@ def page(name: str, text: str) -> str:
 
 
 def _section(title: str, rows: list[tuple[object, ...]]) -> list[str]:
-    return [*([f"**{_escaped(title)}**"] if title else []), table(("field", "type", "what it is"), rows)] if rows else []
+    if not rows:
+        return []
+    return [*([f"**{_escaped(title)}**"] if title else []), table(("field", "type", "what it is"), rows)]
 
 
 def _escaped(text: str) -> str:

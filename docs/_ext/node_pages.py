@@ -40,8 +40,10 @@ def pages() -> dict[str, str]:
     rows = [(f"`{_shown(each.topic)}`", f"[{_message(each)}](#{_message(each)})" if _is_ours(each) else _message(each),
              each.rate, _quality(each), _age(each), _ends(each)) for each in _streams()]
     head = ("topic", "message", "sent", "quality of service", "stale after", "published by → heard by")
-    text = "Every stream between nodes, from the table in `nodes/streams.py` that publishers, subscribers and " \
-           "staleness checks are made from. `NN` is a module's number, 01 to 64; `NODE` a node's full name."
+    text = (
+        "Every stream between nodes, from the table in `nodes/streams.py` that publishers, subscribers and "
+        "staleness checks are made from. `NN` is a module's number, 01 to 64; `NODE` a node's full name."
+    )
     made["topics.md"] = f"# Topics\n\n{text}\n\n{table(head, rows)}\n"
     return made
 
@@ -94,7 +96,7 @@ def _topics(kind: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Topics that a kind of node publishes and hears, each with the circumstances under which it does."""
     if kind == "recorder":
         rights = recorder_rights()
-        return {name: "" for name in _plain(rights.publish, "")}, {"/*": "all there are"}
+        return dict.fromkeys(_plain(rights.publish, ""), ""), {"/*": "all there are"}
     if kind == "witness":
         return {}, {stream.topic: "of every module" if stream.topic[0] != "/" else "" for stream in _listened_to(kind)}
     told: dict[str, list[str]] = {}

@@ -13,6 +13,11 @@ from v2g_nodes import station_model
 from v2g_nodes.bringup_launch import ARGUMENTS, MODULE_ARGUMENTS, RIG_ARGUMENTS, LaunchArgument
 
 HEAD = ("key", "default", "allowed", "what it is")
+STATION = """One YAML file describes a station: its modules, who hears whom, and how they are run. Every key but
+`version`, `modules` and the ids is optional, unknown keys are refused, and file names are relative to the file. Powers
+are in kW, above 0 discharges to the grid. `config/station.yaml` is an example with every key."""
+LAUNCH = """`ros2 launch v2g_nodes FILE ARGUMENT:=VALUE ...`; `--show-args` lists them too. An empty value leaves what
+the station file says."""
 
 
 def pages() -> dict[str, str]:
@@ -21,10 +26,7 @@ def pages() -> dict[str, str]:
 
 
 def _station_page() -> str:
-    parts = ["# Station file", "One YAML file describes a station: its modules, who hears whom, and how they are run. Every "
-             "key but `version`, `modules` and the ids is optional, unknown keys are refused, and file names are relative "
-             "to the file. Powers are in kW, above 0 discharges to the grid. `config/station.yaml` is an example with "
-             "every key.", "## The file", _keys(station_model.Station)]
+    parts = ["# Station file", STATION, "## The file", _keys(station_model.Station)]
     for title, section in _sections(station_model.Station):
         parts += [f"## {title}", section.__doc__ or "", _keys(section)]
     return "\n\n".join(parts) + "\n"
@@ -69,8 +71,7 @@ def _allowed(field: Any, extra: Any) -> str:  # noqa: ANN401 - pydantic's own
 
 
 def _launch_page() -> str:
-    parts = ["# Launch files", "`ros2 launch v2g_nodes FILE ARGUMENT:=VALUE ...`; `--show-args` lists them too. An empty "
-             "value leaves what the station file says."]
+    parts = ["# Launch files", LAUNCH]
     for name, arguments in (("station", ARGUMENTS), ("module", MODULE_ARGUMENTS), ("rig", RIG_ARGUMENTS)):
         parts += [f"## {name}.launch.py", _arguments(arguments)]
     return "\n\n".join(parts) + "\n"

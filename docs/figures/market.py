@@ -14,7 +14,8 @@ from v2g_nodes.planning.market.synthetic import ETA, NEED, REBATE_MAX, drivers, 
 
 def draw() -> str:
     """The figure."""
-    platform = Platform((drivers(),), np.array([VEHICLES]), prices(), (Requirement(CHARGER_KW, ETA, NEED),), np.zeros(1))
+    served = (Requirement(CHARGER_KW, ETA, NEED),)
+    platform = Platform((drivers(),), np.array([VEHICLES]), prices(), served, np.zeros(1))
     rebates = np.array([best_rebates(platform, REBATE_MAX), np.zeros(platform.hours)])
     found = platform.evaluate(rebates)
     hours = np.arange(platform.hours + 1)

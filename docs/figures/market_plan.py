@@ -22,8 +22,8 @@ def draw() -> str:
     left.set_ylabel("price [EUR/kWh]")
     base, room = np.array(plan.base_kw), np.array(plan.capacity_kw)
     hours = np.arange(25)
-    right.fill_between(hours, np.append(base - room, 0), np.append(base + room, 0), step="post", color=ACCENT, alpha=0.18,
-                       label="base ± capacity")
+    ends = [np.append(each, each[-1]) for each in (base - room, base + room)]
+    right.fill_between(hours, *ends, step="post", color=ACCENT, alpha=0.18, label="base ± capacity")
     right.step(hours, np.append(base, base[-1]), where="post", color=ACCENT, label="base power")
     signal = np.sin(np.linspace(0, 40 * np.pi, 1440)) * np.sin(np.linspace(0, 3 * np.pi, 1440))
     times = np.arange(1440) / 60.0

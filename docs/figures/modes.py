@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from drawing import ACCENT, COLD, INK, WARM, arrow, axes, blank, box, text_of
+from drawing import ACCENT, COLD, INK, WARM, WELL, arrow, axes, blank, box, text_of
 
 from v2g_nodes.core.mode import ENERGISED, Events, Mode, next_mode
 
 AT = {Mode.OFF: (1.0, 2.6), Mode.STANDBY: (3.4, 2.6), Mode.READY: (6.2, 2.6), Mode.CHARGING: (9.4, 4.2),
-      Mode.DISCHARGING: (9.4, 2.6), Mode.DERATED: (9.4, 1.0), Mode.FAULT: (4.6, 0.45), Mode.SAFE: (2.2, 0.45)}  # fmt: skip
+      Mode.DISCHARGING: (9.4, 2.6), Mode.DERATED: (9.4, 1.0), Mode.FAULT: (4.6, 0.45),
+      Mode.SAFE: (2.2, 0.45)}  # fmt: skip
 SIZE = (1.75, 0.62)
 
 
@@ -30,7 +31,8 @@ def draw() -> str:
             continue
         _step(axis, a, b)
     for mode, middle in AT.items():
-        box(axis, middle, SIZE, mode.name, "#dcebf2" if mode in ENERGISED else "#f6dde0" if mode in always else "#eef3f6")
+        color = "#dcebf2" if mode in ENERGISED else "#f6dde0" if mode in always else WELL
+        box(axis, middle, SIZE, mode.name, color)
     axis.text(0.1, 4.5, "Power may flow in the blue modes only. Not drawn: from every mode to "
               + ", ".join(sorted(mode.name for mode in always)) + ",\nand from every blue mode to STANDBY.",
               fontsize=7.5, color="#5b6b7a", va="center")

@@ -12,6 +12,9 @@ def draw() -> str:
     """The figure."""
     expected = expected_graph(default_station(8))
     names = sorted({edge.topic for edge in expected.edges})
-    topics = tuple(Topic(name, "", *(tuple(sorted({getattr(edge, end) for edge in expected.edges if edge.topic == name}))
-                                     for end in ("publisher", "subscriber"))) for name in names)
-    return graph_svg(GraphView(expected.nodes, topics), "default station: eight modules in a ring")
+    topics = []
+    for name in names:
+        edges = [edge for edge in expected.edges if edge.topic == name]
+        ends = (tuple(sorted({getattr(edge, end) for edge in edges})) for end in ("publisher", "subscriber"))
+        topics.append(Topic(name, "", *ends))
+    return graph_svg(GraphView(expected.nodes, tuple(topics)), "default station: eight modules in a ring")

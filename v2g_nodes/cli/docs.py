@@ -35,7 +35,7 @@ def docs(
         raise InputError(f"no docs in {ROOT}: `v2g docs` needs a checkout of the repository, not an installed package")
     missing = [name for name in ("sphinx", "myst_parser", "furo") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"`v2g docs` needs the packages under documentation in requirements.txt, {missing[0]} is not here")
+        raise InputError(f"no package {missing[0]}: `v2g docs` needs those under documentation in requirements.txt")
     folder = prepare_folder(str(ROOT / OUTPUT) if output is None else output, "--output")
     options = ["-b", "html", "-E", "-q", "-W", "--keep-going"]
     words = [sys.executable, "-m", "sphinx", *options, str(ROOT / "docs"), str(folder)]
