@@ -17,6 +17,7 @@ extensions = ["myst_parser", "mathml", "figures", "reference"]
 exclude_patterns = ["_build", "_ext", "figures/*.py"]
 root_doc = "index"
 nitpicky = True
+smartquotes = False  # two dashes begin an option
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 4

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
+from pages import list_page
+
 PAGES = {
     "core": ("core.types", "core.supply", "core.cost", "core.gate", "core.droop_control", "core.membership",
              "core.plan"),
@@ -19,10 +21,16 @@ PAGES = {
 }  # fmt: skip
 
 
+LINE_MAX = 84  # characters of a signature on one line
+
+
 def pages() -> dict[str, str]:
     """All of them."""
-    return {f"api/{name}.md": "\n\n".join([f"# {name}", *map(_module, modules)]) + "\n"
+    made = {f"api/{name}.md": "\n\n".join([f"# {name}", *map(_module, modules)]) + "\n"
             for name, modules in PAGES.items()}  # fmt: skip
+    listed = {name: (name, ", ".join(f"`{module}`" for module in modules)) for name, modules in PAGES.items()}
+    words = "What other programs may use, without ROS but for `hardware`, where a module's hardware is attached."
+    return made | {"api/index.md": list_page("Libraries", words, listed)}
 
 
 def _module(name: str) -> str:
@@ -56,9 +64,15 @@ def _signature(thing: object) -> str:
     if inspect.isclass(thing) and getattr(thing, "_is_protocol", False):
         return "(Protocol)"
     try:
-        return str(inspect.signature(thing)).replace("'", "")  # type: ignore[arg-type]
+        signature = inspect.signature(thing)  # type: ignore[arg-type]
     except ValueError:  # enumerations and the like
         return ""
+    text = str(signature).replace("'", "")
+    if len(text) <= LINE_MAX:
+        return text
+    each = "".join(f"    {parameter},\n" for parameter in signature.parameters.values())
+    returned = text[text.rindex(")") + 1 :] if "->" in text else ""
+    return f"(\n{each})".replace("'", "") + returned
 
 
 def _text(thing: object) -> str:

@@ -7,14 +7,18 @@ import inspect
 import re
 
 from commands import Parameter, function_of, parameters_of
-from pages import table
+from pages import list_page, table
 
 from v2g_nodes.cli.main import COMMANDS, Command
 
 
 def pages() -> dict[str, str]:
     """All of them."""
-    return {f"commands/{command.name.replace(' ', '_')}.md": _page(command) for command in COMMANDS if command.exists()}
+    there = {command.name.replace(" ", "_"): command for command in COMMANDS if command.exists()}
+    listed = {name: (f"v2g {command.name}", _escaped(command.help)) for name, command in there.items()}
+    words = "In a checkout `./v2g`, installed `v2g`. `--help` behind any of them tells the same as its page."
+    made = {f"commands/{name}.md": _page(command) for name, command in there.items()}
+    return made | {"commands/index.md": list_page("Commands", words, listed)}
 
 
 def _page(command: Command) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -16,7 +17,7 @@ COLORS = (ACCENT, COLD, WARM, "#3c896d", "#7353ba", "#8a5a44", "#5b6b7a", "#b032
 
 mpl.use("svg")
 mpl.rcParams.update(STYLE)
-mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=COLORS)
+mpl.rcParams["axes.prop_cycle"] = cycler(color=COLORS)
 
 __all__ = ["ACCENT", "COLD", "COLORS", "GRID", "INK", "WARM", "WELL", "arrow", "axes", "blank", "box", "text_of"]
 

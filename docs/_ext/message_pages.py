@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pages import table
+from pages import list_page, table
 
 MESSAGES = Path(__file__).resolve().parents[2] / "msg"
 CONSTANT = re.compile(r"(\S+) +(\w+)=(\S+)")
@@ -13,8 +13,11 @@ CONSTANT = re.compile(r"(\S+) +(\w+)=(\S+)")
 
 def pages() -> dict[str, str]:
     """All of them."""
-    return {f"messages/{path.stem}.md": page(path.stem, path.read_text(encoding="utf-8"))
-            for path in sorted(MESSAGES.glob("*.msg"))}  # fmt: skip
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(MESSAGES.glob("*.msg"))}
+    listed = {name: (name, _escaped(text.partition("\n")[0].lstrip("# "))) for name, text in texts.items()}
+    words = "What nodes say to each other; the text of a page is that of the message's file."
+    made = {f"messages/{name}.md": page(name, text) for name, text in texts.items()}
+    return made | {"messages/index.md": list_page("Messages", words, listed)}
 
 
 def page(name: str, text: str) -> str:

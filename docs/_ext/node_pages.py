@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from pages import cell, table
+from pages import cell, list_page, table
 
 from v2g_nodes.bringup import NodeSpec, Overrides, process_plan
 from v2g_nodes.cli.node_topics import SERVICES, node_rights, recorder_rights
@@ -37,6 +37,9 @@ def parameter_tables() -> Mapping[str, str]:
 def pages() -> dict[str, str]:
     """All of them, and the table of topics."""
     made = {f"nodes/{kind}.md": _page(kind) for kind in KINDS}
+    listed = {kind: (kind, _words(kind)[0]) for kind in KINDS}
+    words = "Each is a managed node (lifecycle) of the package `v2g_nodes`."
+    made["nodes/index.md"] = list_page("Nodes", words, listed)
     rows = [(f"`{_shown(each.topic)}`", f"[{_message(each)}](#{_message(each)})" if _is_ours(each) else _message(each),
              each.rate, _quality(each), _age(each), _ends(each)) for each in _streams()]
     head = ("topic", "message", "sent", "quality of service", "stale after", "published by → heard by")
@@ -49,16 +52,22 @@ def pages() -> dict[str, str]:
 
 
 def _page(kind: str) -> str:
-    node = KINDS[kind]
-    head, _, more = (inspect.getdoc(inspect.getmodule(node)) or "").partition("\n")
+    head, more = _words(kind)
     name = f"/ek3_NN/{kind}" if kind in PER_MODULE else f"/{kind}"
     told, heard = _topics(kind)
-    parts = [f"(node-{kind})=\n# {kind}", head.removeprefix(f"`{kind}`: ").capitalize(), more.strip(),
+    parts = [f"(node-{kind})=\n# {kind}", head, more,
              f"Name in the ROS graph: `{name}`. Source: `v2g_nodes/nodes/{kind}_node.py`.",
              "## Publishes", _topic_table(told), "## Hears", _topic_table(heard), "## Services", _services(),
              "## Parameters", parameter_tables()[kind],
              f"Those that all nodes have are on the page of [all parameters](../../../parameters.md#{_slug(EVERY)})."]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _words(kind: str) -> tuple[str, str]:
+    """What a node is for, in a line; and the rest of it."""
+    head, _, more = (inspect.getdoc(inspect.getmodule(KINDS[kind])) or "").partition("\n")
+    head = head.removeprefix(f"`{kind}`: ")
+    return head[0].upper() + head[1:], more.strip()
 
 
 def _services() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -23,12 +23,25 @@ def write_all(folder: Path, texts: Mapping[str, str]) -> None:
             path.unlink()
 
 
+def list_page(title: str, text: str, entries: Mapping[str, tuple[str, str]]) -> str:
+    """A page that lists others of its folder.
+
+    Args:
+        title: of the page.
+        text: what they are.
+        entries: by file name without suffix, what to call it and what it is.
+    """
+    rows: list[tuple[object, ...]] = [(f"[{called}]({name}.md)", what) for name, (called, what) in entries.items()]
+    tree = "\n".join(["```{toctree}", ":hidden:", "", *entries, "```"])
+    return f"# {title}\n\n{text}\n\n{table(('', ''), rows)}\n\n{tree}\n"
+
+
 def cell(text: object) -> str:
     """Words for a cell of a table."""
     return " ".join(str(text).replace("|", "\\|").split())
 
 
-def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *(f"| {' | '.join(map(cell, row))} |" for row in rows)])

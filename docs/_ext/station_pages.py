@@ -66,8 +66,12 @@ def _allowed(field: Any, extra: Any) -> str:  # noqa: ANN401 - pydantic's own
     low, high = (next((getattr(one, end) for one in field.metadata if hasattr(one, end)), None) for end in ("ge", "le"))
     choices = [str(value) for part in _parts(field.annotation) if typing.get_origin(part) is Literal
                for value in typing.get_args(part)]
-    span = "" if low is None or high is None else f"{low:g} to {high:g}"
+    span = "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
     return " ".join(filter(None, (", ".join(choices) or span, extra["unit"], extra["allowed"])))
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 def _launch_page() -> str:

@@ -29,7 +29,7 @@ def draw() -> str:
         left.plot(count, np.maximum(missing, LEAST), ".-", label=method, markersize=4)
         right.plot(count, np.maximum(apart, LEAST), ".-", label=method, markersize=4)
     left.set_title("Missing power over rating")
-    right.set_title("Largest distance from the optimal power [kW]")
+    right.set_title("Distance from the optimum [kW]")
     for axis in (left, right):
         axis.set_yscale("log")
         axis.set_xlabel("iteration (times the modules answered)")

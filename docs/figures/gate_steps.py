@@ -16,9 +16,9 @@ DT_S, RAMP = 0.02, 1.0
 def _request(t: float) -> float:
     if 1.0 <= t < 4.0:
         return 2.5
-    if 4.0 <= t < 8.0:
+    if 4.0 <= t < 8.5:
         return 4.2
-    return math.nan if 8.0 <= t < 10.0 else -1.0 if t >= 10.0 else 0.0
+    return math.nan if 8.5 <= t < 10.5 else -1.0 if t >= 10.5 else 0.0
 
 
 def _high(t: float) -> float:
@@ -41,7 +41,8 @@ def draw() -> str:
     last, told = "", -1.0
     for t, power, reason in zip(times, sent, reasons, strict=True):
         if reason and reason != last and t > told + 0.5:
-            axis.annotate(reason, (t, power), xytext=(6, -11), textcoords="offset points", fontsize=7, color="#5b6b7a")
+            axis.annotate(reason.replace(" by", "\nby"), (t, power), xytext=(6, -6), textcoords="offset points",
+                          va="top", fontsize=7, color="#5b6b7a")
             told = t
         last = reason
     axis.set_xlabel("time [s]")
