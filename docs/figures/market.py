@@ -22,8 +22,9 @@ def draw() -> str:
     figure, (left, right) = axes(2, 2.9)
     left.step(hours, np.append(rebates[0], rebates[0, -1]), where="post", color=COLD, label="rebate [USD/h]")
     left.step(hours, 10 * np.append(prices(), prices()[-1]), where="post", color="#8896a4",
-              label="price of regulation [USD per 10 kWh]")
+              label="revenue of 10 kW bid [USD/h]")
     left.legend(loc="upper left")
+    left.set_ylim(-0.02, 0.44)
     left.set_title("Rebate for being plugged in")
     for row, (color, name) in enumerate(((ACCENT, "with rebates"), ("#8896a4", "without"))):
         right.step(hours, np.append(found.bid_kw[row], found.bid_kw[row, -1]), where="post", color=color, label=name)

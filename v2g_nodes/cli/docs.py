@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from v2g_nodes.cli.folders import prepare_folder
+from v2g_nodes.cli.progress import telling
 from v2g_nodes.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,9 @@ def docs(
     folder = prepare_folder(str(ROOT / OUTPUT) if output is None else output, "--output")
     options = ["-b", "html", "-E", "-q", "-W", "--keep-going"]
     words = [sys.executable, "-m", "sphinx", *options, str(ROOT / "docs"), str(folder)]
-    if subprocess.run(words, check=False).returncode:
+    with telling("figures and pages"):
+        built = subprocess.run(words, stdin=subprocess.DEVNULL, check=False)
+    if built.returncode:
         raise typer.Exit(1)
     first = folder.resolve() / "index.html"
     print(first)
