@@ -90,6 +90,7 @@ COMMANDS = (
     Command("stop", "v2g_nodes.cli.stop:stop", "Emergency stop of the running station."),
     Command("audit", "v2g_nodes.cli.audit:audit", "Who armed, stopped and set what; does the log's chain hold?"),
     Command("security init", "v2g_nodes.cli.security:init", "Keys and a policy for every process (DDS-Security)."),
+    Command("docs", "v2g_nodes.cli.docs:docs", "Build the documentation site."),
     Command("test", "v2g_nodes.cli.test:test", "Lint, types and tests; arguments go to pytest.", raw=True),
 )
 
