@@ -134,7 +134,8 @@ def figures(found: Study) -> dict[str, Any]:
         "loss_as_externality_vanishes_eur_per_h": [*found.losses],
         "best_response_rounds_at_once": found.at_once.rounds, "powers_kw": vcg.powers_kw.tolist(),
         "marginal_price_eur_per_kwh": vcg.price_eur_per_kwh, "shortage_kw": vcg.shortage_kw,
-        "vcg_gains_eur_per_h": vcg.gains_eur_per_h.tolist(), "pay_as_bid_payments_eur_per_h": paid["pay-as-bid"].tolist(),
+        "vcg_gains_eur_per_h": vcg.gains_eur_per_h.tolist(),
+        "pay_as_bid_payments_eur_per_h": paid["pay-as-bid"].tolist(),
         "pivotal_modules": (1 + np.flatnonzero(vcg.pivotal)).tolist(),
         "unwilling_modules": (1 + np.flatnonzero(~vcg.willing)).tolist(),
     }  # fmt: skip

@@ -20,14 +20,15 @@ def tables(found: Study, figures: Mapping[str, Any]) -> list[Table]:
 
 def show(found: Study, figures: Mapping[str, Any]) -> None:
     """Print them."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
 
     console = Console()
     for title, columns, rows in tables(found, figures):
-        table = RichTable(title=title)
+        table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
         for k, name in enumerate(columns):
-            table.add_column(name, justify="right" if k else "left")
+            table.add_column(name, justify="right" if k else "left", overflow="fold", no_wrap=not k)
         for row in rows:
             table.add_row(*map(text, row))
         console.print(table)
@@ -41,19 +42,20 @@ def text(value: object) -> str:
     """A cell: numbers short, nothing as a dash."""
     if value is None:
         return "-"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _sweep(found: Study, figures: Mapping[str, Any]) -> Table:
     rows = [
-        (f"{p.externality:g}", p.course.rounds, p.course.exploitability_eur_per_h, float(p.course.powers_kw.sum()),
+        (f"{p.externality:g}", p.course.rounds, f"{p.course.exploitability_eur_per_h:.0e}",
+         float(p.course.powers_kw.sum()),
          float(p.anarchy.optimum.powers_kw.sum()), p.anarchy.welfare_eur_per_h, p.anarchy.optimum.welfare_eur_per_h,
          p.anarchy.price, worst)
         for p, worst in zip(found.points, figures["price_of_anarchy_fleets_max"], strict=True)
     ]  # fmt: skip
-    return ("equilibrium against optimum, by externality c [EUR/h/kW²]",
-            ("c", "rounds", "exploitability EUR/h", "equilibrium kW", "optimum kW", "welfare EUR/h", "best EUR/h",
-             "price of anarchy", f"worst of {found.asked.fleets} stations"), rows)  # fmt: skip
+    return ("equilibrium (nash) against optimum (best), by externality c [EUR/h/kW²]",
+            ("c", "rounds", "to gain EUR/h", "nash kW", "best kW", "nash EUR/h", "best EUR/h", "price of anarchy",
+             f"worst of {found.asked.fleets}"), rows)  # fmt: skip
 
 
 def _modules(found: Study) -> list[Table]:
@@ -69,7 +71,7 @@ def _modules(found: Study) -> list[Table]:
          float(vcg.payments_eur_per_h[i]), float(vcg.gains_eur_per_h[i]), notes[i]) for i in range(n)
     ]  # fmt: skip
     return [(f"modules: the game at c = {last.externality:g}, and the purchase of {found.target_kw:.4g} kW",
-             ("module", "equilibrium kW", "optimum kW", "bought kW", "cost EUR/h", "VCG pays EUR/h", "gain EUR/h", ""),
+             ("module", "nash kW", "best kW", "bought kW", "cost EUR/h", "VCG EUR/h", "gain EUR/h", ""),
              rows)]  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def _lies(found: Study, figures: Mapping[str, Any]) -> Table:
             for kind in search.lies[search.gains_eur_per_h > search.limits_eur_per_h]:
                 by_kind[kind] += 1
         key = mechanism.replace("-", "_")
-        rows.append((mechanism, figures["misreport_tries"], figures[f"misreports_profitable_{key}"],
+        rows.append((mechanism, figures[f"misreports_profitable_{key}"],
                      figures[f"best_gain_{key}_eur_per_h"], *by_kind))  # fmt: skip
-    return (f"lies on {found.asked.fleets} stations: how many paid, by kind",
-            ("payments", "tries", "profitable", "best gain EUR/h", *LIES), rows)  # fmt: skip
+    return (f"{figures['misreport_tries']} lies on {found.asked.fleets} stations: how many paid, by kind",
+            ("payments", "paid", "best gain EUR/h", *LIES), rows)  # fmt: skip

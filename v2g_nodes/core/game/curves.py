@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.types import Box, FloatArray
+
+BoolArray = NDArray[np.bool_]
 
 _STEPS_MAX = 120  # bisection alone halves any bracket of doubles below _STEP_KW in fewer
 _STEP_KW = 1e-14  # kW, the search for a power stops at this step

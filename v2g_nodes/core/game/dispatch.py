@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from v2g_nodes.core.game.curves import Curves
+from v2g_nodes.core.game.curves import BoolArray, Curves
 from v2g_nodes.core.types import FloatArray
 
 SHORTAGE_EUR_PER_KWH = 1.0  # chosen: ten times the usual price of energy, above all marginal costs of the modules
@@ -48,11 +48,13 @@ def split_target(curves: Curves, target_kw: float, shortage: float = SHORTAGE_EU
         shortage: price V of power not delivered [EUR/kWh], above 0.
     """
     count = curves.low_kw.shape[0]
-    left, right = np.full(count, -shortage), np.full(count, shortage)
+    left: FloatArray = np.full(count, -shortage)
+    right: FloatArray = np.full(count, shortage)
     p_left, p_right = curves.responses(left[:, None]), curves.responses(right[:, None])
     e_left, e_right = p_left.sum(axis=1) - target_kw, p_right.sum(axis=1) - target_kw
     over, under = e_left >= 0.0, e_right <= 0.0
-    price, last = np.zeros(count), np.full(count, np.inf)
+    price: FloatArray = np.zeros(count)
+    last: FloatArray = np.full(count, np.inf)
     done = over | under
     for _ in range(_STEPS_MAX):
         middle = 0.5 * (left + right)
@@ -76,7 +78,7 @@ def split_target(curves: Curves, target_kw: float, shortage: float = SHORTAGE_EU
 
 def _closed(
     curves: Curves, target_kw: float, prices: tuple[FloatArray, FloatArray], powers: tuple[FloatArray, FloatArray],
-    beyond: tuple[FloatArray, FloatArray],
+    beyond: tuple[BoolArray, BoolArray],
 ) -> Split:  # fmt: skip
     """Powers between both sides of the bracket that meet the target, or those at +- V where nothing does."""
     over, under = beyond

@@ -73,7 +73,8 @@ def best_response(
         turn, least = (lambda q: _in_turn(game, q)), step_kw
     else:
         turn, least = (lambda q: q + part * (game.best_responses(q) - q)), step_kw * part
-    trace, moves = [p], []
+    trace: list[FloatArray] = [p]
+    moves: list[float] = []
     while len(moves) < rounds_max and (not moves or moves[-1] > least):
         trace.append(turn(trace[-1]))
         moves.append(float(np.abs(trace[-1] - trace[-2]).max()))

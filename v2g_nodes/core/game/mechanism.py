@@ -28,9 +28,9 @@ import numpy as np
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.cost import LocalCost
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.game.curves import Curves, curves_of
+from v2g_nodes.core.game.curves import BoolArray, Curves, curves_of
 from v2g_nodes.core.game.dispatch import SHORTAGE_EUR_PER_KWH, Split, split_target
-from v2g_nodes.core.types import Box, FloatArray
+from v2g_nodes.core.types import Box, FloatArray, IntArray
 
 MECHANISMS = ("vcg", "pay-as-bid")
 _SHORT_KW = 1e-9  # kW, a shortage below is rounding
@@ -55,8 +55,8 @@ class Settlement:
     gains_eur_per_h: FloatArray
     price_eur_per_kwh: float
     shortage_kw: float
-    willing: FloatArray
-    pivotal: FloatArray
+    willing: BoolArray
+    pivotal: BoolArray
 
     def budget_eur_per_h(self, price_eur_per_kwh: float) -> float:
         """What is left of the energy sold at a price after the payments; below 0 is a deficit."""
@@ -106,7 +106,7 @@ def check_mechanism(mechanism: str) -> None:
         raise InputError(f"mechanism is {mechanism!r}, allowed {', '.join(MECHANISMS)}")
 
 
-def without(curves: Curves, module: FloatArray) -> Curves:
+def without(curves: Curves, module: IntArray) -> Curves:
     """Fleets (B, n) from which one module each, (B,), has gone: it stays at 0 and costs nothing."""
     rows, low, high = np.arange(module.size), curves.low_kw.copy(), curves.high_kw.copy()
     low[rows, module], high[rows, module] = 0.0, 0.0

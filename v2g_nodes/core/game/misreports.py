@@ -2,9 +2,9 @@
 
 In every try one module of a station lies while the others tell the truth or, in every other try, lie as well: truth
 must be best whatever the others say. Lies are a factor on the cost, a shift of the marginal cost, a smaller box
-(capacity withheld), a larger one, other curvature (factors on wear and square, another exponent), and all at once. Their
-size is drawn log-uniform over three decades, because lies next to the truth are where an error of the mechanism or of
-its solver would show first.
+(capacity withheld), a larger one, other curvature (factors on wear and square, another exponent), and all at once.
+Their size is drawn log-uniform over three decades, because lies next to the truth are where an error of the mechanism
+or of its solver would show first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from v2g_nodes.core.checks import check_positive, check_range
 from v2g_nodes.core.cost import LocalCost
-from v2g_nodes.core.game.curves import Curves, curves_of
+from v2g_nodes.core.game.curves import BoolArray, Curves, curves_of
 from v2g_nodes.core.game.dispatch import SHORTAGE_EUR_PER_KWH, split_target
 from v2g_nodes.core.game.mechanism import check_mechanism, least_cost, without
 from v2g_nodes.core.types import Box, FloatArray, IntArray
@@ -135,7 +135,8 @@ def _settle_lies(
     lying = _chosen(others_lie, lies, true)
     away = without(honest, module)
     apart = least_cost(away, split_target(away, target_kw, shortage), shortage)
-    gains, bill = [], np.ones(tries)
+    gains: list[FloatArray] = []
+    bill: FloatArray = np.ones(tries)
     for reports in (lying, honest):
         split = split_target(reports, target_kw, shortage)
         reported, bill = reports.cost(split.powers_kw)[rows, module], least_cost(reports, split, shortage)
@@ -147,6 +148,6 @@ def _settle_lies(
     return gains[0] - gains[1], TOLERANCE * np.maximum(1.0, bill), module, kinds[rows, module]
 
 
-def _chosen(which: FloatArray, lies: Curves, truth: Curves) -> Curves:
+def _chosen(which: BoolArray, lies: Curves, truth: Curves) -> Curves:
     names = truth.__dataclass_fields__
     return Curves(*(np.where(which, getattr(lies, name), getattr(truth, name)) for name in names))

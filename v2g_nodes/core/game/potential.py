@@ -116,7 +116,7 @@ def potential_maximum(game: Game) -> FloatArray:
 
 
 def uniform_coupling(game: Game) -> tuple[float, float]:
-    """c [EUR/h/kW^2] and t [EUR/kWh] of a game of one connection.
+    """The c [EUR/h/kW^2] and t [EUR/kWh] of a game of one connection.
 
     Raises:
         InputError: coupling or relief differ between modules.
