@@ -34,7 +34,9 @@ SEEDED = settings(deadline=None, derandomize=True, max_examples=15)
 PRICE = 0.10
 
 
-def random_players(modules: int, seed: int, delta: float | None = None) -> tuple[BoxedCost, ...]:
+def random_players(
+    modules: int, seed: int, delta: float | None = None, warm_c: tuple[float, float] = (30.0, 55.0)
+) -> tuple[BoxedCost, ...]:
     """Modules unlike each other: wear, exponent, heat that sets in inside the box or before it, boxes of all kinds."""
     rng = np.random.default_rng(seed)
     players = []
@@ -46,7 +48,7 @@ def random_players(modules: int, seed: int, delta: float | None = None) -> tuple
             wear_delta=exponent, soc_kappa=2.0, thermal_psi=2e-4, thermal_theta_k_per_kw2=2.0,
             thermal_threshold_c=50.0,
         )  # fmt: skip
-        cost = LocalCost(parameters, float(rng.uniform(0.2, 0.8)), float(rng.uniform(30.0, 55.0)))
+        cost = LocalCost(parameters, float(rng.uniform(0.2, 0.8)), float(rng.uniform(*warm_c)))
         high = 2.4 if rng.random() < 0.8 else float(rng.uniform(-1.0, 2.0))
         players.append(BoxedCost(cost, Box(-2.4, high)))
     return tuple(players)
@@ -254,6 +256,29 @@ def test_exploitability_is_the_largest_gain_that_enumeration_finds(seed: int) ->
     assert max(gains) - 1e-15 <= found <= max(gains) + 1e-6
 
 
+class Careless(Game):
+    """Answers that are none."""
+
+    def best_responses(self, p: FloatArray) -> FloatArray:
+        return np.clip(np.full_like(p, -1.0), self.curves.low_kw, self.curves.high_kw)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exploitability_bounds_all_gains_whatever_the_answers(seed: int) -> None:
+    right = random_game(5, seed, symmetric=True)
+    careless = Careless(right.players, right.price_eur_per_kwh, right.coupling, right.relief_eur_per_kwh)
+    for p in random_powers(right, np.random.default_rng(seed), 20):
+        assert careless.exploitability(p) >= right.exploitability(p) - 1e-12
+
+
+def test_best_responses_to_coupling_of_any_form() -> None:
+    game = random_game(6, 3, symmetric=False)
+    assert has_one_equilibrium(replace(game, coupling=0.05 * game.coupling))
+    course = best_response(replace(game, coupling=0.05 * game.coupling))
+    assert course.converged
+    assert course.exploitability_eur_per_h < 1e-10
+
+
 def test_at_the_price_of_the_dispatch_the_dispatch_is_the_equilibrium() -> None:
     players = random_players(8, 6)
     best = dispatch_optimum([p.cost for p in players], [p.box for p in players], 5.0)
@@ -283,10 +308,11 @@ def test_uniqueness_is_not_claimed_where_modules_may_part() -> None:
 # welfare and price of anarchy
 
 
-@given(seed=st.integers(0, 10_000), c=st.sampled_from([0.0, 0.001, 0.004, 0.02, 0.08]))
+@given(seed=st.integers(0, 10_000), c=st.sampled_from([0.0, 0.001, 0.004, 0.012, 0.02, 0.08]))
 @SEEDED
 def test_pieces_are_where_the_cost_bends_more_than_the_level(seed: int, c: float) -> None:
-    curves = congested(random_players(6, seed), PRICE, 0.0, 0.0).curves
+    players = (*random_players(20, seed), *random_players(20, seed, 1.5, warm_c=(48.0, 52.0)))
+    curves = congested(players, PRICE, 0.0, 0.0).curves
     low, high = convex_pieces(curves, curves.low_kw, curves.high_kw, c)
     assert (low <= high).all()
     p = np.linspace(curves.low_kw, curves.high_kw, 2004)
@@ -323,6 +349,12 @@ def test_the_optimum_is_that_of_a_general_solver(seed: int) -> None:
     assert found.nodes == 1
     assert found.welfare_eur_per_h == pytest.approx(best, rel=1e-5)
     assert found.welfare_eur_per_h >= best - 1e-9
+
+
+def test_many_modules_leave_little_of_the_bound_open() -> None:
+    game = congested(random_players(40, 1, 1.5), PRICE, 20.0, 0.1)
+    found = social_optimum(game, nodes_max=5)
+    assert 0.0 <= found.bound_eur_per_h - found.welfare_eur_per_h < 0.005 * found.welfare_eur_per_h
 
 
 def test_an_open_bound_is_told() -> None:

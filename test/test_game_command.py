@@ -12,6 +12,7 @@ import pytest
 from v2g_nodes.cli import main as cli
 from v2g_nodes.cli.game_figures import Asked, Study, figures, study
 from v2g_nodes.cli.game_fleets import random_fleet
+from v2g_nodes.core.game.sweep import free_sale_kw
 
 KEYS = ("modules", "seed", "target_kw", "externality", "has_potential", "best_response_rounds",
         "exploitability_eur_per_h", "potential", "price_of_anarchy", "welfare_equilibrium_eur_per_h",
@@ -28,6 +29,7 @@ def test_figures_and_report(tmp_path: Path) -> None:
     assert tuple(found)[: len(KEYS)] == KEYS
     assert found["verdict"] == "ok"
     assert found["externality"] == [0.0, 0.001]
+    assert found["target_kw"] == pytest.approx(0.5 * free_sale_kw(random_fleet(5, 3).players, 0.1))
     assert found["has_potential"] is True
     assert found["price_of_anarchy"][0] == pytest.approx(1.0, abs=1e-12)
     assert found["price_of_anarchy"][1] > 1.0

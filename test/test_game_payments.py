@@ -73,6 +73,9 @@ def test_what_costs_more_than_the_shortage_is_not_delivered() -> None:
     assert over.shortage_kw[0] == pytest.approx(3.0)
     assert over.powers_kw[0] == pytest.approx(curves.high_kw)
     assert over.price_eur_per_kwh[0] == SHORTAGE
+    fixed = curves.within(np.ones(4), np.ones(4)).copies(1)
+    assert split_target(fixed, 6.0).price_eur_per_kwh[0] == SHORTAGE
+    assert split_target(fixed, 3.0).price_eur_per_kwh[0] == -SHORTAGE
     dear = split_target(curves.copies(1), most_kw, shortage=0.02)
     assert dear.shortage_kw[0] > 0.1
     assert dear.price_eur_per_kwh[0] == 0.02
@@ -111,6 +114,9 @@ def test_who_must_charge_while_the_station_discharges_pays() -> None:
     assert found.willing[1:].all()
     assert found.gains_eur_per_h[0] < -0.01
     assert (found.gains_eur_per_h[1:] > 0.0).all()
+    must_discharge = settle(fleet.costs, (Box(1.0, 2.0), *boxes[1:]), -4.0)
+    assert not must_discharge.willing[0]
+    assert must_discharge.gains_eur_per_h[0] < -0.01
 
 
 def test_a_pivotal_module_is_paid_for_the_shortage_it_prevents() -> None:
