@@ -15,7 +15,7 @@ from v2g_nodes.core.cost import CostParameters, LocalCost
 from v2g_nodes.core.dispatch.reference import dispatch_optimum
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.game.curves import curves_of
-from v2g_nodes.core.game.equilibrium import best_response
+from v2g_nodes.core.game.equilibrium import best_response, safe_part
 from v2g_nodes.core.game.payoffs import Game, congested
 from v2g_nodes.core.game.pieces import convex_pieces
 from v2g_nodes.core.game.potential import (
@@ -25,7 +25,7 @@ from v2g_nodes.core.game.potential import (
     potential,
     potential_maximum,
 )
-from v2g_nodes.core.game.sweep import LADDER, free_sale_kw, losses, sweep, vanishes
+from v2g_nodes.core.game.sweep import STEPS, free_sale_kw, losses, sweep, vanishes
 from v2g_nodes.core.game.welfare import pairwise_welfare, price_of_anarchy, social_optimum
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.types import Box, FloatArray
@@ -189,8 +189,9 @@ def test_best_responses_end_at_the_potentials_maximum_from_anywhere(seed: int, m
 
 @given(seed=st.integers(0, 10_000), modules=st.integers(2, 8))
 @SEEDED
-def test_all_at_once_by_an_nth_never_loses_potential(seed: int, modules: int) -> None:
+def test_all_at_once_by_the_safe_part_never_loses_potential(seed: int, modules: int) -> None:
     game = congested(random_players(modules, seed), PRICE, 3.0, 0.05)
+    assert 1.0 / modules <= safe_part(game) <= 1.0
     course = best_response(game, order="at-once")
     assert course.converged
     assert course.powers_kw == pytest.approx(potential_maximum(game), abs=1e-6)
@@ -277,6 +278,15 @@ def test_best_responses_to_coupling_of_any_form() -> None:
     course = best_response(replace(game, coupling=0.05 * game.coupling))
     assert course.converged
     assert course.exploitability_eur_per_h < 1e-10
+
+
+def test_a_round_in_turn_is_by_its_definition() -> None:
+    game = random_game(5, 2, symmetric=False)
+    p = random_powers(game, np.random.default_rng(0), 1)[0]
+    trace = best_response(game, p, rounds_max=1).trace_kw
+    for i in range(5):
+        p[i] = game.best_responses(p)[i]
+    assert trace[1] == pytest.approx(p, abs=1e-9)
 
 
 def test_at_the_price_of_the_dispatch_the_dispatch_is_the_equilibrium() -> None:
@@ -373,7 +383,7 @@ def test_the_price_of_anarchy_falls_to_1_as_the_square_of_the_externality(seed: 
     assert vanishes(found)
     for before, after in itertools.pairwise(found):
         assert 60.0 < before / after < 130.0
-    last = price_of_anarchy(congested(players, PRICE, target_kw, LADDER[-1]))
+    last = price_of_anarchy(congested(players, PRICE, target_kw, STEPS[-1] / 8))
     assert last.price == pytest.approx(1.0, abs=1e-5)
     none = price_of_anarchy(congested(players, PRICE, target_kw, 0.0))
     assert none.price == pytest.approx(1.0, abs=1e-14)

@@ -86,7 +86,7 @@ def test_every_fault_is_in_the_verdict(good: Study) -> None:
         "kW from": {"points": (replace(point, course=replace(course, powers_kw=course.powers_kw + 1e-5)),)},
         "below 1": {"points": (replace(point, anarchy=worse),)},
         "does not vanish": {"losses": (1e-3, 9e-4, 8e-4)},
-        "at once": {"at_once": replace(good.at_once, converged=False)},
+        "at once": {"falls_eur_per_h": 1e-9},
         "stand still loses": {"settlements": {**good.settlements, "vcg": replace(
             vcg, gains_eur_per_h=vcg.gains_eur_per_h - 1e-3)}},
         "lies paid": {"searches": {"vcg": good.searches["pay-as-bid"]}},

@@ -98,6 +98,18 @@ class Curves:
         result: FloatArray = 2.0 * self.square + 6.0 * self.cube * a + thermal + wear
         return result
 
+    def least_bend(self) -> FloatArray:
+        """A lower bound of f'' on the boxes [EUR/h/kW^2]: each part at the power in the box where it is least."""
+        most = np.maximum(np.abs(self.low_kw), np.abs(self.high_kw))
+        least = np.maximum(np.maximum(self.low_kw, -self.high_kw), 0.0)
+        # wear bends least at the far end for exponents below 2, all else at the near one
+        wear_at = np.maximum(np.where(self.delta < 2.0, most, least), 1e-12)
+        wear = self.wear * self.delta * (self.delta - 1.0) * wear_at ** (self.delta - 2.0)
+        heat = np.maximum(self.warmth + self.theta * least * least, 0.0)
+        thermal = 4.0 * self.psi * self.theta * heat
+        result: FloatArray = 2.0 * self.square + 6.0 * self.cube * least + thermal + wear
+        return result
+
     def responses(self, price: FloatArray, weight: FloatArray | float = 0.0) -> FloatArray:
         """Best response: the p in the box that minimises f(p) + weight p^2 / 2 - price p.
 

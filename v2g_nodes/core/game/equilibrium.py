@@ -1,10 +1,15 @@
 """Nash equilibrium by best response: every module in turn, or all at once by a part of the way.
 
 In turn: p_i <- argmax u_i(., p_-i). With a potential that is coordinate ascent on it, and with a strictly concave one
-every limit is the equilibrium. At once: p <- p + w (BR(p) - p). With w = 1/n the new powers are the mean of n points
-in each of which one module alone has moved, so a concave potential never falls; w = 1 may circle or diverge once
-c (n - 1) exceeds the curvature of the costs. A game without a potential may circle in either order: then `converged`
-is false and the exploitability is what it is.
+every limit is the equilibrium. At once: p <- p + w d, d = BR(p) - p. With m_i the least curvature of f_i, the payoff of
+a module alone is strongly concave with m_i + C_ii, so a step gains at least
+
+    w/2 ( 2 - w - w rho ) sum_i (m_i + C_ii) d_i^2,    rho = largest eigenvalue of D^-1/2 (C - diag C) D^-1/2,
+
+of the potential, D = diag(m_i + C_ii): it rises for every w < 2 / (1 + rho). Taken is half of that; with one
+connection it is 1/n or more, as rho <= n - 1. w = 1 may circle once c (n - 1) exceeds the curvature of the costs.
+
+A game without a potential may circle in either order: then `converged` is false and the exploitability is what it is.
 """
 
 from __future__ import annotations
@@ -55,7 +60,7 @@ def best_response(
         game: of n modules.
         start_kw: first powers, moved into the boxes; default standing still.
         order: one of ORDERS.
-        part: w, above 0 and at most 1, for at-once; default 1/n.
+        part: w, above 0 and at most 1, for at-once; default `safe_part`.
         step_kw: a round with smaller moves is the last, above 0; w times as much for at-once.
         rounds_max: ends then, converged or not.
 
@@ -64,10 +69,11 @@ def best_response(
     """
     if order not in ORDERS:
         raise InputError(f"order is {order!r}, allowed {', '.join(ORDERS)}")
-    n, curves = game.curves.modules, game.curves
-    part = 1.0 / n if part is None else part
+    curves = game.curves
+    if part is None:
+        part = safe_part(game) if order == "at-once" else 1.0
     check_range("part", part, 1e-9, 1.0)
-    p = np.clip(np.zeros(n) if start_kw is None else start_kw, curves.low_kw, curves.high_kw)
+    p = np.clip(np.zeros(curves.modules) if start_kw is None else start_kw, curves.low_kw, curves.high_kw)
     turn: Callable[[FloatArray], FloatArray]
     if order == "in-turn":
         turn, least = (lambda q: _in_turn(game, q)), step_kw
@@ -80,6 +86,14 @@ def best_response(
         moves.append(float(np.abs(trace[-1] - trace[-2]).max()))
     end = trace[-1]
     return Course(end, len(moves), moves[-1] <= least, game.exploitability(end), np.array(moves), np.array(trace))
+
+
+def safe_part(game: Game) -> float:
+    """The w = 1 / (1 + rho) with which all at once never lose potential (see the head of this file)."""
+    root = 1.0 / np.sqrt(game.curves.least_bend() + game.own)
+    coupling = 0.5 * (game.coupling + game.coupling.T) - np.diag(game.own)
+    rho = float(np.linalg.eigvalsh(root[:, None] * coupling * root[None, :])[-1])
+    return 1.0 / (1.0 + max(rho, 0.0))
 
 
 def _in_turn(game: Game, p: FloatArray) -> FloatArray:

@@ -22,7 +22,6 @@ from collections.abc import Callable
 import numpy as np
 
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.core.game.curves import Curves
 from v2g_nodes.core.game.payoffs import Game
 from v2g_nodes.core.types import FloatArray
 
@@ -82,7 +81,7 @@ def has_one_equilibrium(game: Game) -> bool:
     Sufficient (diagonal strict concavity, Rosen 1965), with or without a potential; curvature is taken at its least
     over each box.
     """
-    part = 0.5 * (game.coupling + game.coupling.T) + np.diag(_least_bend(game.curves))
+    part = 0.5 * (game.coupling + game.coupling.T) + np.diag(game.curves.least_bend())
     return bool(np.linalg.eigvalsh(part)[0] > 0.0)
 
 
@@ -125,16 +124,3 @@ def uniform_coupling(game: Game) -> tuple[float, float]:
     if np.any(game.coupling != c) or np.any(game.relief_eur_per_kwh != relief):
         raise InputError("coupling or relief differs between modules, allowed is one connection with one externality")
     return c, relief
-
-
-def _least_bend(curves: Curves) -> FloatArray:
-    """A lower bound of f'' on the boxes: each part at the power in the box where it is least."""
-    most = np.maximum(np.abs(curves.low_kw), np.abs(curves.high_kw))
-    least = np.maximum(np.maximum(curves.low_kw, -curves.high_kw), 0.0)
-    # wear bends least at the far end for exponents below 2, all else at the near one
-    wear_at = np.maximum(np.where(curves.delta < 2.0, most, least), 1e-12)
-    wear = curves.wear * curves.delta * (curves.delta - 1.0) * wear_at ** (curves.delta - 2.0)
-    heat = np.maximum(curves.warmth + curves.theta * least * least, 0.0)
-    thermal = 4.0 * curves.psi * curves.theta * heat
-    result: FloatArray = 2.0 * curves.square + 6.0 * curves.cube * least + thermal + wear
-    return result

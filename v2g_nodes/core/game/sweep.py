@@ -13,7 +13,7 @@ from v2g_nodes.core.game.potential import has_potential, potential
 from v2g_nodes.core.game.welfare import Anarchy, price_of_anarchy
 from v2g_nodes.core.supply import BoxedCost
 
-LADDER = (1e-3, 1e-4, 1e-5)  # EUR/h/kW^2, externalities on which the vanishing of the loss is looked at
+STEPS = (1e-2, 1e-3, 1e-4)  # EUR/h/kW^2 over the number of modules: where the vanishing of the loss is looked at
 _NOTHING = 1e-12  # EUR/h, a loss that is rounding
 
 
@@ -73,15 +73,15 @@ def free_sale_kw(players: Sequence[BoxedCost], price_eur_per_kwh: float) -> floa
 
 
 def losses(players: Sequence[BoxedCost], price_eur_per_kwh: float, target_kw: float) -> tuple[float, ...]:
-    """W* - W(equilibrium) [EUR/h] along LADDER.
+    """W* - W(equilibrium) [EUR/h] at the externalities STEPS / n.
 
-    Equilibrium and optimum are O(c) apart and the optimum is flat, so the loss is O(c^2): a step of the ladder takes
-    it down by about a hundred.
+    By n, because what all modules together do to one is to be small beside the curvature of its cost. Then equilibrium
+    and optimum are O(c) apart and the optimum is flat, so the loss is O(c^2): a step takes it down by about a hundred.
     """
-    games = (congested(players, price_eur_per_kwh, target_kw, c) for c in LADDER)
+    games = (congested(players, price_eur_per_kwh, target_kw, c) for c in (step / len(players) for step in STEPS))
     return tuple(price_of_anarchy(game).loss_eur_per_h for game in games)
 
 
 def vanishes(found: Sequence[float]) -> bool:
-    """Whether losses along LADDER fall at least as fast as the externality: by ten a step, or to rounding."""
+    """Whether losses along STEPS fall at least as fast as the externality: by ten a step, or to rounding."""
     return all(after <= max(before / 10.0, _NOTHING) for before, after in zip(found, found[1:], strict=False))
