@@ -98,5 +98,5 @@ def test_prices_of_zero_pay_nothing_out() -> None:
 
 @pytest.mark.parametrize("stake", [0.0, -1.0, 11.0, float("nan")])
 def test_stake_out_of_range(stake: float) -> None:
-    with pytest.raises(InputError, match="--stake is .* allowed 0.001 to 10"):
+    with pytest.raises(InputError, match=r"--stake is .* allowed 0.001 to 10"):
         community_rebates(small(1), 1.0, stake)

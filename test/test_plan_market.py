@@ -25,7 +25,6 @@ from v2g_nodes.planning.market.platform import Platform
 from v2g_nodes.planning.market.relaxation import bid_planes
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
-from v2g_nodes.planning.market.studies import Case, trends
 from v2g_nodes.planning.market.synthetic import ETA, NEED, drivers, prices
 
 KEYS = ("vehicles", "charger_kw", "profit_per_ev_month", "profit_without_rebates", "improvement_pct",
@@ -161,12 +160,6 @@ def test_the_peer_finds_the_same_optimum() -> None:
         peer = solve_misocp(case, 1e-4, 30.0, inequalities)
         assert peer.profit == pytest.approx(best, rel=1e-4)
         assert peer.bound >= best * (1.0 - 1e-4)
-
-
-def test_trends_tell_what_holds() -> None:
-    rising = [Case(str(k), 2.0 + k, 1.0, float(k)) for k in range(3)]
-    cases = dict.fromkeys(("fleet", "charger", "utility", "workplace", "soc"), rising)
-    assert [trend.holds for trend in trends(cases)] == [True, False, True, False, False, True, False]
 
 
 def test_the_bound_holds_and_the_gap_closes(day: Follower) -> None:

@@ -59,12 +59,11 @@ def survey_drivers(files: SurveyFiles, kind: str, value_usd: float) -> tuple[Fol
     folder = Path(files.folder)
     trips = _trips_per_day(folder / TRIPS_FILE, DAYS[files.day]) * _trips(folder / KINDS[kind], files.day)
     alone = survey_day(trips, value_usd)  # who is where does not depend on who plugs in
-    home, work = None, np.full(HOURS, WORKPLACE_SHARE) if files.workplace else None
+    home: FloatArray | None = None
+    work: FloatArray | None = np.full(HOURS, WORKPLACE_SHARE) if files.workplace else None
     if files.home_sessions is not None:
         home = plug_shares(_home_sessions(Path(files.home_sessions)), alone.present[:, 0], HOME_SHARE)
     if files.work_sessions is not None:
-        if not files.workplace:
-            raise InputError("--work-sessions: allowed with --workplace")
         work = plug_shares(work_sessions(files.work_sessions), alone.present[:, 1], WORKPLACE_SHARE)
     found = survey_day(trips, value_usd, home, work)
     note = (f"{kind} drivers from {files.folder}, {files.day}: {trips.sum():.3g} trips a day, {found.missed:.1%} of "

@@ -89,7 +89,8 @@ def community_rebates(platform: Platform, rebate_max: float, stake: float) -> Fl
                key=lambda found: found[0])  # fmt: skip
     if free[2] >= 0.0:
         return free[1]
-    best, low, high = np.zeros(platform.hours), weight, weight
+    best: FloatArray = np.zeros(platform.hours)
+    low, high = weight, weight
     for _ in range(DOUBLINGS):  # more weight on the profit until there is one
         high *= 2.0
         _, best, profit = _ascend(platform, rebate_max, high, free[1])

@@ -47,7 +47,8 @@ def trends(cases: Groups, base: Base) -> list[Trend]:
         _along("fleet size is a substitute: improvement falls", cases["fleet"], _gain, falls),
         _along("charger rating is a complement: improvement rises", cases["charger"], _gain, rises),
         _drivers_more(cases["charger"]),
-        _along("baseline utility is a substitute: improvement falls to 0", cases["utility"], _gain, _falls_to_none),
+        _along("baseline utility is a substitute: improvement falls", cases["utility"], _gain, falls),
+        _along("and is below 0.05 % at the largest utility", cases["utility"][-1:], _gain, lambda gain: gain[0] < 0.05),
     ]
     if "workplace" in cases:
         found += [
@@ -74,11 +75,6 @@ def rises(values: Sequence[float]) -> bool:
 def falls(values: Sequence[float]) -> bool:
     """Each below the one before."""
     return rises([-value for value in values])
-
-
-def _falls_to_none(values: Sequence[float]) -> bool:
-    """Falling, and less than 0.05 % at the end, which the source prints as 0.0 %."""
-    return falls(values) and values[-1] < 0.05
 
 
 def _profit(case: Case) -> float:
