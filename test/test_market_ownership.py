@@ -82,7 +82,7 @@ def test_enumerated_fleet_of_its_drivers(stake: float, level: float) -> None:
 
 
 def test_the_bound_is_above_any_size_of_rebates() -> None:
-    case = replace(fleet(("commuter", "home")), levels=np.linspace(0.0, 1.5, 4))
+    case = replace(fleet(), levels=np.linspace(0.0, 1.5, 4))
     profit = float(case.evaluate(best_rebates(case, 1.5)).profit[0])
     for stake in (0.3, 1.0):
         plan = community_levels(case, stake, profit)

@@ -83,12 +83,17 @@ def community_rebates(platform: Platform, rebate_max: float, stake: float) -> Fl
         InputError: a stake out of range.
     """
     check_stake(stake)
+    return _without_loss(platform, rebate_max, stake)[0]
+
+
+def _without_loss(platform: Platform, rebate_max: float, stake: float) -> tuple[FloatArray, float]:
+    """Rebates, and the stake at which they are best with the limit of no loss left out."""
     weight = 1.0 / stake
     starts = [share * rebate_max for share in (*STARTS, 1.0)]
     free = max((_ascend(platform, rebate_max, weight, np.full(platform.hours, start)) for start in starts),
                key=lambda found: found[0])  # fmt: skip
     if free[2] >= 0.0:
-        return free[1]
+        return free[1], stake
     best: FloatArray = np.zeros(platform.hours)
     low, high = weight, weight
     for _ in range(DOUBLINGS):  # more weight on the profit until there is one
@@ -105,7 +110,7 @@ def community_rebates(platform: Platform, rebate_max: float, stake: float) -> Fl
             low = middle
         if high - low <= 1e-12 * high or 0.0 <= profit <= PROFIT_ZERO:
             break
-    return best
+    return best, 1.0 / high
 
 
 def _ascend(platform: Platform, rebate_max: float, weight: float, start: FloatArray) -> tuple[float, FloatArray, float]:
@@ -138,33 +143,36 @@ def community_levels(
         starts: other levels to begin with, shape (hours,) each.
         prove: the flow intervals behind the bound, slow.
     """
-    free = community_rebates(platform, float(platform.levels[-1]), stake)
+    free, inner = _without_loss(platform, float(platform.levels[-1]), stake)
     nearest = np.abs(free[:, None] - platform.levels).argmin(axis=1)
     below = np.maximum(np.searchsorted(platform.levels, free + 1e-12, side="right") - 1, 0)
-    begin = np.array([nearest, below, np.zeros_like(below), *starts])
-    ends = [_climb(platform, stake, one) for one in np.unique(begin, axis=0)]
-    value, levels = max(ends, key=lambda end: end[0])
+    unit = np.eye(platform.hours, dtype=np.int64)
+    single = np.concatenate([unit, -unit])
+    double = np.unique((single[:, None] + single[None, :]).reshape(-1, platform.hours), axis=0)
+    best, chosen = -np.inf, np.zeros_like(below)
+    for begin in np.unique(np.array([nearest, below, chosen, *starts]), axis=0):
+        # first with the stake inside the limit of no loss, on which single moves would get stuck
+        value, levels = _climb(platform, stake, _climb(platform, inner, begin, single)[1], single)
+        if value > best:
+            best, chosen = value, levels
+    best, chosen = _climb(platform, stake, chosen, double)
     bound, proven = welfare_bound(platform, stake, profit_bound, prove)
-    return CommunityPlan(levels, value, bound, proven)
+    return CommunityPlan(chosen, best, bound, proven)
 
 
-def _climb(platform: Platform, stake: float, levels: IntArray) -> tuple[float, IntArray]:
+def _climb(platform: Platform, stake: float, levels: IntArray, moves: IntArray) -> tuple[float, IntArray]:
+    """Best of all moves, again and again while W rises."""
     best = float(welfare(platform, platform.evaluate(platform.levels[levels]), stake)[0])
-    single = np.concatenate([np.eye(len(levels), dtype=np.int64), -np.eye(len(levels), dtype=np.int64)])
-    double = np.unique((single[:, None] + single[None, :]).reshape(-1, len(levels)), axis=0)
     while True:
-        for moves in (single, double):
-            near = levels + moves
-            near = near[(near.min(axis=1) >= 0) & (near.max(axis=1) < len(platform.levels))]
-            if not len(near):
-                return best, levels
-            found = welfare(platform, platform.evaluate(platform.levels[near]), stake)
-            pick = int(found.argmax())
-            if found[pick] > best + 1e-12 * abs(best):
-                best, levels = float(found[pick]), near[pick]
-                break
-        else:
+        near = levels + moves
+        near = near[(near.min(axis=1) >= 0) & (near.max(axis=1) < len(platform.levels))]
+        if not len(near):
             return best, levels
+        found = welfare(platform, platform.evaluate(platform.levels[near]), stake)
+        pick = int(found.argmax())
+        if not found[pick] > best + 1e-12 * abs(best):
+            return best, levels
+        best, levels = float(found[pick]), near[pick]
 
 
 def welfare_bound(platform: Platform, stake: float, profit_bound: float, prove: bool = False) -> tuple[float, bool]:
