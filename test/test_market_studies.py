@@ -228,6 +228,7 @@ def test_community_through_the_command_with_a_report(tmp_path: Path, monkeypatch
     assert found["welfare_per_ev_month"] == pytest.approx(found["driver_value_per_ev_month"] + share)
     assert found["welfare_without_rebates"] < found["welfare_per_ev_month"] <= found["welfare_bound"]
     assert found["lower_bound"] == -found["welfare_bound"]
+    assert found["gap"] == pytest.approx(found["welfare_bound"] / found["welfare_per_ev_month"] - 1.0)
     assert found["profit_per_ev_month"] >= 0.0
     assert {trend["verdict"] for trend in found["trends"]} <= {"holds", "refuted"}
     page = (tmp_path / "page" / "report.html").read_text()

@@ -133,8 +133,12 @@ def test_planes_lie_above_the_bid(day: Follower, exact: bool) -> None:
     assert nearest < 1e-3
 
 
-def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lucky", [True, False])
+def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch, lucky: bool) -> None:
     monkeypatch.setattr(levels_module, "FEW", 1)  # every choice has to be bounded or reached
+    if not lucky:  # no incumbent but no rebates and the leaves: a bound that is too low loses the optimum
+        search = levels_module._Search
+        monkeypatch.setattr(search, "improve", lambda self, _: search.try_levels(self, np.zeros((1, 6), dtype=int)))
     mixed = 0
     for seed in (1, 2, 3):
         case = platform((drivers(hours=6, seed=seed, value_usd_month=20.0),), (10.0,), levels=2, rebate_max=0.02)
