@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from v2g_nodes.cli.market_files import read_signal
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.market.capacity import Requirement
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.ownership import community_levels, community_rebates, driver_value, welfare
 from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.replay import replay_signal
+from v2g_nodes.planning.market.signal_statistics import need_of, needed_shares
 from v2g_nodes.planning.market.synthetic import ETA, NEED, drivers, prices
 
 
@@ -89,6 +93,19 @@ def test_the_bound_is_above_any_size_of_rebates() -> None:
         free = welfare(case, case.evaluate(community_rebates(case, 1.5, stake)), stake)[0]
         assert plan.bound >= free > plan.welfare
         assert plan.bound < (1.004 if stake == 1.0 else 1.04) * free
+
+
+def test_bids_of_an_owned_platform_hold_on_hours_they_were_not_made_from(shared_data: Path) -> None:
+    """The chance constraint out of sample: even hours of the recorded signal calibrate, odd ones are replayed."""
+    hours = read_signal(str(shared_data / "pjm_regd_2s_day.csv"))
+    requirement = Requirement(10.0, ETA, need_of(needed_shares(hours[0::2], ETA)))
+    case = replace(fleet(), requirements=(requirement,), levels=np.array([0.0, 0.5]))
+    found = case.evaluate(case.levels[community_levels(case, 1.0, 1e3).levels])
+    share = found.plugged[:, 0] / case.vehicles[:, None]
+    replayed = replay_signal(found.bid_kw[0], case.vehicles, share, 10.0, hours[1::2], ETA)
+    assert replayed.share_met >= 1.0 - ETA
+    larger = replay_signal(1.3 * found.bid_kw[0], case.vehicles, share, 10.0, hours[1::2], ETA)
+    assert larger.share_met < 1.0 - ETA  # so the constraint is what keeps it
 
 
 def test_prices_of_zero_pay_nothing_out() -> None:

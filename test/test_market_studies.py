@@ -200,9 +200,12 @@ def test_time_outs_count_as_the_limit_and_are_marked() -> None:
     rows = market_mixes.mix_rows(done, replace(study(None), peer=True))
     assert rows[0]["scip"] == {"seconds": 15.0, "time_outs": 1, "solved_share": 0.5, "gap_unsolved": 0.2,
                                "gap_max": 0.2, "ratio": 7.5}  # fmt: skip
+    done[0]["methods"]["v2g"] = run(20.0, 0.3)  # ours too: no ratio is known
+    late = mix_table(market_mixes.mix_rows(done, replace(study(None), peer=True)))
+    assert [line[7] for line in late] == ["–", "–", "–"]
     lines = mix_table(rows)
     assert [line[3] for line in lines] == ["2.00", "≥ 15.00", "6.00"]
-    assert [line[7] for line in lines] == ["1", "≥ 7.5 x", "3.0 x"]
+    assert [line[7] for line in lines] == ["1.0", "≥ 7.5", "3.0"]
 
 
 PEERS_LAST = tuple(PEERS)[-1]

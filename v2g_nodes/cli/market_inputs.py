@@ -103,7 +103,8 @@ def read_market(options: MarketOptions) -> MarketInputs:
     counts: FloatArray = options.vehicles * shares
     platform = Platform(followers, counts, priced, requirements, levels, not options.variance)
     base = Base(lambda utility, workplace: _drivers(options, utility, workplace)[:2], priced, need, energy, options.eta,
-                float(options.vehicles), options.charger_kw, options.utility, options.largest_rebate,
+                float(options.vehicles), options.charger_kw, options.utility,
+                REBATE_MAX if options.rebate_max is None else options.rebate_max,
                 options.network is None)  # fmt: skip
     return MarketInputs(platform, base, odd, follow_kw, (*told, *notes, note))
 

@@ -102,7 +102,8 @@ def mix_rows(done: list[dict[str, Any]], study: MixStudy) -> list[dict[str, Any]
                 "gap_unsolved": float(np.mean(open_gaps)) if open_gaps else None,
                 "gap_max": max((run["gap"] for run in runs if run["gap"] is not None), default=None),
             }  # fmt: skip
-            row[name]["ratio"] = row[name]["seconds"] / max(row[OURS]["seconds"], 1e-9)
+            # where ours timed out, neither side of the ratio is known
+            row[name]["ratio"] = None if row[OURS]["time_outs"] else row[name]["seconds"] / row[OURS]["seconds"]
         rows.append(row)
     return rows
 

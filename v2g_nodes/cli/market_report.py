@@ -12,18 +12,10 @@ from typing import Any
 import numpy as np
 
 from v2g_nodes import __version__
-from v2g_nodes.cli.market_figures import (
-    Draw,
-    case_panel,
-    day_panels,
-    draw,
-    gain_panel,
-    guarantee_panel,
-    mix_panel,
-    pattern_panel,
-)
+from v2g_nodes.cli.market_figures import Draw, day_panels, draw
 from v2g_nodes.cli.market_peers import PEERS
 from v2g_nodes.cli.market_runs import MarketRun
+from v2g_nodes.cli.market_study_figures import case_panel, gain_panel, guarantee_panel, mix_panel, pattern_panel
 from v2g_nodes.cli.market_table import HOURLY, METHOD_NAMES, MIX_HEAD, hour_rows, mix_table, trend_rows
 from v2g_nodes.cli.page import html_page
 from v2g_nodes.planning.market.studies import CHARGERS_KW, FLEETS, STAKES, UTILITIES, Case, pattern
@@ -47,7 +39,8 @@ CSS = """<style>
 .left td:nth-child(3){min-width:340px}.left tr.refuted td:nth-child(2){color:#c0392b}
 .left tr.holds td:nth-child(2){color:#2a9d5c}
 .card b{font-size:18px;white-space:nowrap}h3{font-size:14px;margin:20px 0 8px}.plots+.table{margin-top:12px}
-.plots .table{align-self:start}.plots .table td{padding:4px 8px}.plots .plot{max-width:760px}
+.plots .table,.plots .plot{align-self:start}.plots .table td{padding:4px 8px}
+.wide td:first-child{white-space:nowrap}.plots .plot{max-width:760px}
 details{margin-top:12px}summary{cursor:pointer;color:#5b6b7a;margin-bottom:8px}
 </style>"""
 
@@ -70,10 +63,14 @@ def write_report(folder: Path, run: MarketRun) -> Path:
 def write_mix_report(folder: Path, figures: Mapping[str, Any]) -> Path:
     """The same for the study of mixes."""
     rows = figures["mixes"]
+    panels = {
+        "Mean seconds, time-outs as the limit": mix_panel(rows, "seconds", "seconds", figures["limit_seconds"]),
+        "Largest gap between plan and bound": mix_panel(rows, "gap_max", "gap", figures["gap_asked"]),
+    }
     body = f"""{CSS}<header><h1>Mixes of two clusters of drivers</h1></header>
 <p class="sub">to a gap of {100.0 * figures["gap_asked"]:g} % within {figures["limit_seconds"]:g} s; cluster 1
 commuters, cluster 2 mostly at home; ≥: time-outs count as the limit</p>
-<div class="plots">{_plots({"Time per mix": mix_panel(rows, figures["limit_seconds"])})}</div>
+<div class="plots">{_plots(panels)}</div>
 <h2>Table</h2>{_table(MIX_HEAD, mix_table(rows))}{_foot()}"""
     return _write(folder, dict(figures), "Market: mixes of clusters", body)
 
