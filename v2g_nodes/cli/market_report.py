@@ -69,7 +69,8 @@ def write_mix_report(folder: Path, figures: Mapping[str, Any]) -> Path:
     }
     body = f"""{CSS}<header><h1>Mixes of two clusters of drivers</h1></header>
 <p class="sub">to a gap of {100.0 * figures["gap_asked"]:g} % within {figures["limit_seconds"]:g} s; cluster 1
-commuters, cluster 2 mostly at home; ≥: time-outs count as the limit</p>
+commuters, cluster 2 mostly at home; SCIP + valid: with the valid inequalities of the source; ≥: time-outs count as the
+limit</p>
 <div class="plots">{_plots(panels)}</div>
 <h2>Table</h2>{_table(MIX_HEAD, mix_table(rows))}{_foot()}"""
     return _write(folder, dict(figures), "Market: mixes of clusters", body)

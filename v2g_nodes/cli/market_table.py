@@ -11,9 +11,8 @@ from v2g_nodes.cli.output import emit
 
 TITLE = "rebates and bids"
 HOURLY = {"price [USD/MWh]": "{:.2f}", "rebate [USD/h]": "{:.3f}", "plugged in": "{:.1%}", "bid [kW]": "{:.1f}"}
-METHOD_NAMES = {"v2g": "v2g", "scip": "SCIP", "scip_valid_inequalities": "SCIP, valid inequalities"}
-MIX_HEAD = ("cluster 1", "cluster 2", "method", "seconds", "solved", "gap of unsolved", "largest gap",
-            "seconds over v2g's")  # fmt: skip
+METHOD_NAMES = {"v2g": "v2g", "scip": "SCIP", "scip_valid_inequalities": "SCIP + valid"}  # inequalities of the source
+MIX_HEAD = ("cluster 1", "cluster 2", "method", "seconds", "solved", "open gap", "largest gap", "ratio")
 
 
 def hour_rows(run: MarketRun) -> list[tuple[str, ...]]:
