@@ -92,6 +92,13 @@ def test_pattern_is_the_correlation_with_prices() -> None:
     assert pattern(Case("", 0, 1, 0, hourly=(0.2,) * 24), prices) == 0.0
 
 
+def test_cases_have_chargers_at_work_where_the_base_has() -> None:
+    base = made_base()
+    found = [studies.case_of("", one, workplace=work).profit_without
+             for one, work in ((base, None), (base, False), (replace(base, workplace=True), None), (base, True))]
+    assert found[0] == found[1] < found[2] == found[3]
+
+
 # ---- drivers from data -----------------------------------------------------------------------------------------------
 def test_trips_of_a_survey_are_the_flows() -> None:
     trips = np.zeros((24, 3))

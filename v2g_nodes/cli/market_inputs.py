@@ -105,7 +105,7 @@ def read_market(options: MarketOptions) -> MarketInputs:
     base = Base(lambda utility, workplace: _drivers(options, utility, workplace)[:2], priced, need, energy, options.eta,
                 float(options.vehicles), options.charger_kw, options.utility,
                 REBATE_MAX if options.rebate_max is None else options.rebate_max,
-                options.network is None)  # fmt: skip
+                options.network is None, options.workplace)  # fmt: skip
     return MarketInputs(platform, base, odd, follow_kw, (*told, *notes, note))
 
 

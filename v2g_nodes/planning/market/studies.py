@@ -64,6 +64,7 @@ class Base:
         utility: what a month is worth [USD].
         rebate_max: [USD/h].
         workplaces: the fleet can be had with and without chargers at work.
+        workplace: it has them unless a case says otherwise.
     """
 
     fleet: Fleet
@@ -76,6 +77,7 @@ class Base:
     utility: float = VALUE_USD_MONTH
     rebate_max: float = REBATE_MAX
     workplaces: bool = True
+    workplace: bool = False
 
 
 def made_base() -> Base:
@@ -110,7 +112,7 @@ class Case:
 
 
 def case_of(name: str, base: Base, soc_kw: float | None = None, stake: float | None = None,
-            workplace: bool = False) -> Case:  # fmt: skip
+            workplace: bool | None = None) -> Case:  # fmt: skip
     """Best rebates of a fleet and what they earn.
 
     Args:
@@ -118,9 +120,9 @@ def case_of(name: str, base: Base, soc_kw: float | None = None, stake: float | N
         base: with what is changed already in it.
         soc_kw: omega; None: no guarantee of the state of charge.
         stake: share of drivers who own the platform; None: a company.
-        workplace: chargers at work.
+        workplace: chargers at work; None: as the base has them.
     """
-    followers, shares = base.fleet(base.utility, workplace)
+    followers, shares = base.fleet(base.utility, base.workplace if workplace is None else workplace)
     requirements: tuple[Requirement, ...] = (Requirement(base.charger_kw, base.eta, base.need),)
     if soc_kw is not None:
         requirements = (Requirement(base.charger_kw - soc_kw, base.eta, base.need),
