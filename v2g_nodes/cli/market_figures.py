@@ -92,6 +92,7 @@ def _course(run: MarketRun) -> Draw:
         for column, color, label in ((2, COLD, "bound"), (1, ACCENT, "best levels found")):
             values = monthly * np.append(course[:, column], course[-1, column])
             axis.step(ends, values, where="post", color=color, label=label)
+        axis.set_xlim(left=0.0)
         axis.set_xlabel("seconds")
         axis.legend()
 
