@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
-import numpy as np
 import typer
 
-from v2g_nodes.cli.market_inputs import MarketInputs, MarketOptions, read_market
-from v2g_nodes.cli.output import Json, check_writable, emit
+from v2g_nodes.cli.folders import prepare_folder
+from v2g_nodes.cli.market_inputs import OWNERSHIPS, MarketOptions, read_market
+from v2g_nodes.cli.market_mixes import CAMPAIGN_INSTANCES, INSTANCES, OURS, MixStudy, run_mixes
+from v2g_nodes.cli.market_peers import check_peer
+from v2g_nodes.cli.market_runs import Limits, run_market
+from v2g_nodes.cli.market_survey import DAYS
+from v2g_nodes.cli.market_survey import KINDS as SURVEY_KINDS
+from v2g_nodes.cli.market_table import show_mixes, show_run
+from v2g_nodes.cli.output import Json, check_writable
+from v2g_nodes.cli.progress import telling
 from v2g_nodes.core.checks import check_range
 from v2g_nodes.core.errors import InputError
-from v2g_nodes.planning.market.levels import LevelPlan, plan_levels
-from v2g_nodes.planning.market.replay import replay_signal
-from v2g_nodes.planning.market.synthetic import ETA, KINDS, REBATE_MAX, VALUE_USD_MONTH
+from v2g_nodes.planning.market.synthetic import ETA, KINDS, VALUE_USD_MONTH
 
 
 def plan_market(
@@ -23,14 +28,31 @@ def plan_market(
     utility: Annotated[float, typer.Option(help="What a month is worth to a driver, in USD.")] = VALUE_USD_MONTH,
     eta: Annotated[float, typer.Option(help="η: share of the mileage, and probability, that may be missed.")] = ETA,
     levels: Annotated[int, typer.Option(help="Rebate levels, evenly from 0 to --rebate-max.")] = 7,
-    rebate_max: Annotated[float, typer.Option(help="Largest rebate in USD per hour plugged in.")] = REBATE_MAX,
+    rebate_max: Annotated[
+        float | None, typer.Option(help="Largest rebate in USD per hour plugged in. "
+                                        "[default: 0.3, 1.5 with --ownership community]")
+    ] = None,
     clusters: Annotated[
-        str, typer.Option(metavar="NAME=SHARE,...", help=f"Kinds of drivers: {', '.join(KINDS)}.")
-    ] = "mean=1",
+        str | None, typer.Option(metavar="NAME=SHARE,...", help=f"Kinds of drivers: {', '.join(KINDS)} [default: "
+                                 f"mean=1]; with --survey {', '.join(SURVEY_KINDS)} [default: half and half].")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Names a random variation of the drivers. [default: none]")] = None,
     workplace: Annotated[bool, typer.Option("--workplace", help="Chargers at work too.")] = False,
     network: Annotated[
         str | None, typer.Option(metavar="CSV", help="Own drivers: arcs tail, head, plug_hour, flow.")
+    ] = None,
+    survey: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Drivers from a mobility survey: survey_*.csv, trips by half hour "
+                                                     "and destination, and trips per day.")
+    ] = None,
+    survey_day: Annotated[str, typer.Option(help=f"Of the survey: {', '.join(DAYS)}.")] = "weekdays",
+    home_sessions: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Shape of plug-in shares at home: arrivals and mean lengths of "
+                                                     "sessions, elaad_*.csv. [default: of the made drivers]")
+    ] = None,
+    work_sessions: Annotated[
+        str | None, typer.Option(metavar="CSV", help="Shape of plug-in shares at work: recorded sessions, "
+                                                     "arrival_local, departure_local. [default: every hour the same]")
     ] = None,
     signal: Annotated[
         str | None, typer.Option(metavar="CSV", help="Recorded signal: second_of_day, signal_pu. Even hours calibrate, "
@@ -43,6 +65,12 @@ def plan_market(
         float | None, typer.Option(help="ω: vehicles charge at this power on average, and lose no energy in an hour.")
     ] = None,
     soc_eta: Annotated[float, typer.Option(help="Probability that they do.")] = 0.05,
+    ownership: Annotated[
+        str, typer.Option(help=f"{' or '.join(OWNERSHIPS)}: most profit, or most welfare of drivers without a loss.")
+    ] = "company",
+    stake: Annotated[
+        float | None, typer.Option(help="k: share of drivers who own the platform. [default: 1]")
+    ] = None,
     variance: Annotated[
         bool, typer.Option("--variance", help="Standard deviation of a plug-in as in the source, not the exact one.")
     ] = False,
@@ -52,11 +80,24 @@ def plan_market(
         bool, typer.Option("--prove", help="Prove the flow intervals behind the bound instead of testing them; slow.")
     ] = False,
     trends: Annotated[
-        bool, typer.Option("--trends", help="Also the source's observations, holds or refuted, with made drivers.")
+        bool, typer.Option("--trends", help="Also the source's tables and observations, holds or refuted.")
     ] = False,
     peer: Annotated[
         bool, typer.Option("--peer", help="Also the source's model with SCIP, same limits; needs pyscipopt.")
     ] = False,
+    mixes: Annotated[
+        bool, typer.Option("--mixes", help="Instead of a plan, the source's study of solving: two clusters, "
+                                           "0.4/0.6 to 0.7/0.3, random instances of each.")
+    ] = False,
+    instances: Annotated[
+        int | None, typer.Option(help="Of each mix. [default: 5, 50 with --campaign]")
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Keep every instance of --mixes as a file, and go on from there.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write report.html: the day, the search, tables and trends.")
+    ] = None,
     json: Json = None,
 ) -> None:  # fmt: skip
     """Plan rebates and bids for a day: drivers answer rebates, the bid must be served with the probability 1 - η.
@@ -64,73 +105,59 @@ def plan_market(
     Money is USD per vehicle and month of 30 days. lower_bound is the certified bound of the search in the usual sense
     of a minimisation, turned around: minus lower_bound is what no choice of the rebate levels can exceed as profit
     (profit_bound, the same number with the other sign). gap is (profit_bound - profit) / profit. bound_proven tells
-    whether the intervals of the drivers' flows behind it are proven or tested on all answers that were computed.
+    whether the intervals of the drivers' flows behind it are proven or tested on all answers that were computed. With
+    --ownership community, gap and lower_bound are those of the welfare: the value of a driver's month plus the
+    driver's share of the profit, without a loss. The exit code is 1 where the gap that is asked for is not reached.
     """
     check_range("--gap", gap, 0.0, 1.0)
     check_range("--time-limit", time_limit, 0.1, 86400.0, "s")
     check_writable(json)
-    options = MarketOptions(vehicles, charger_kw, utility, eta, levels, rebate_max, clusters, seed, workplace, network,
-                            signal, prices, soc_kw, soc_eta, variance)  # fmt: skip
-    inputs = read_market(options)
-    began = time.perf_counter()
-    plan = plan_levels(inputs.platform, gap, time_limit, prove)
-    figures = _figures(options, inputs, plan, time.perf_counter() - began)
+    options = MarketOptions(
+        vehicles, charger_kw, utility, eta, levels, rebate_max, clusters, seed, workplace, network, survey, survey_day,
+        home_sessions, work_sessions, signal, prices, soc_kw, soc_eta, ownership, stake, variance,
+    )  # fmt: skip
+    limits = Limits(gap, time_limit, prove)
     if peer:
-        figures.update(_peer(inputs, gap, time_limit))
-    if trends:
-        figures["trends"] = _trends()
-    emit(figures, json, title="rebates and bids")
-    if plan.gap > gap:
+        check_peer()
+    if mixes:
+        _mixes(options, limits, instances, peer, campaign, report, json)
+        return
+    if instances is not None or campaign is not None:
+        raise InputError(f"{'--campaign' if instances is None else '--instances'}: allowed with --mixes")
+    if peer and options.community:
+        raise InputError("--peer: allowed with --ownership company, the only one that it solves")
+    inputs = read_market(options)
+    folder = prepare_folder(report, "--report") if report is not None else None
+    with telling("rebates of any size") as tell:
+        run = run_market(options, inputs, limits, tell, peer, trends or folder is not None)
+    if folder is not None:
+        from v2g_nodes.cli.market_report import write_report
+
+        write_report(folder, run)
+    show_run(run, json)
+    if run.gap > gap:
         raise typer.Exit(1)
 
 
-def _peer(inputs: MarketInputs, gap: float, limit_s: float) -> dict[str, Any]:
-    """SCIP with and without the source's valid inequalities, on the same data."""
-    try:
-        from v2g_nodes.planning.market.misocp import solve_misocp
+def _mixes(options: MarketOptions, limits: Limits, instances: int | None, peer: bool, campaign: str | None,
+           report: str | None, json: str | None) -> None:  # fmt: skip
+    for name, value in (("--clusters", options.clusters), ("--seed", options.seed), ("--network", options.network),
+                        ("--survey", options.survey)):  # fmt: skip
+        if value is not None:
+            raise InputError(f"{name}: allowed without --mixes, which brings its own drivers")
+    if options.community:
+        raise InputError("--ownership community: allowed without --mixes")
+    count = instances if instances is not None else INSTANCES if campaign is None else CAMPAIGN_INSTANCES
+    check_range("--instances", count, 1, 999)
+    read_market(options)  # nothing is made where an option is wrong
+    kept: Path | None = None if campaign is None else prepare_folder(campaign, "--campaign")
+    folder = prepare_folder(report, "--report") if report is not None else None
+    with telling("mixes") as tell:
+        figures = run_mixes(MixStudy(options, limits, count, peer, kept), tell)
+    if folder is not None:
+        from v2g_nodes.cli.market_report import write_mix_report
 
-        found = {name: solve_misocp(inputs.platform, gap, limit_s, inequalities)
-                 for name, inequalities in (("scip", False), ("scip_valid_inequalities", True))}  # fmt: skip
-    except ImportError as error:
-        raise InputError("--peer: pyscipopt is not installed, allowed where it is") from error
-    monthly = inputs.platform.monthly
-    return {name: {"profit_per_ev_month": _finite(monthly * one.profit), "profit_bound": _finite(monthly * one.bound),
-                   "gap": _finite((one.bound - one.profit) / abs(one.profit)), "seconds": one.seconds,
-                   "status": one.status} for name, one in found.items()}  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _trends() -> list[dict[str, Any]]:
-    from v2g_nodes.planning.market.studies import all_cases
-    from v2g_nodes.planning.market.studies import trends as found
-
-    return [{"claim": one.claim, "verdict": "holds" if one.holds else "refuted", "numbers": list(one.numbers)}
-            for one in found(all_cases())]  # fmt: skip
-
-
-def _figures(options: MarketOptions, inputs: MarketInputs, plan: LevelPlan, seconds: float) -> dict[str, Any]:
-    platform = inputs.platform
-    monthly = platform.monthly
-    found = platform.evaluate(np.array([plan.rebates, np.zeros(platform.hours)]))
-    total = float(platform.vehicles.sum())
-    without = float(monthly * found.profit[1])
-    replayed = None
-    if inputs.odd_hours is not None:
-        replayed = replay_signal(found.bid_kw[0], platform.vehicles, found.plugged[:, 0] / platform.vehicles[:, None],
-                                 inputs.follow_kw, inputs.odd_hours, options.eta)  # fmt: skip
-    return {
-        "vehicles": options.vehicles, "charger_kw": options.charger_kw,
-        "profit_per_ev_month": float(monthly * found.profit[0]), "profit_without_rebates": without,
-        "improvement_pct": 100.0 * (float(monthly * found.profit[0]) / without - 1.0) if without > 0.0 else None,
-        "rebate_per_ev_month": float(monthly * found.paid[0]), "capacity_kw": found.bid_kw[0].tolist(),
-        "rebates": plan.rebates.tolist(), "plug_in_probability": (found.plugged[:, 0].sum(axis=0) / total).tolist(),
-        "performance_index_replayed": None if replayed is None else replayed.index_mean,
-        "chance_level": None if replayed is None else replayed.share_met,
-        "lower_bound": -monthly * plan.bound, "gap": plan.gap, "seconds": seconds,
-        "valid_inequalities": False, "performance_score": None, "settlement": None,
-        "profit_bound": monthly * plan.bound, "bound_proven": plan.proven, "answers_tested": plan.tested,
-        "intervals_widened": plan.widened, "boxes": plan.boxes, "notes": list(inputs.notes),
-    }  # fmt: skip
+        write_mix_report(folder, figures)
+    show_mixes(figures, json)
+    if any(row[OURS]["time_outs"] for row in figures["mixes"]):
+        raise typer.Exit(1)

@@ -6,6 +6,9 @@ chosen here: commuters go to work twice as often, home drivers a quarter as ofte
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
 import numpy as np
 
 from v2g_nodes.core.checks import check_range
@@ -25,6 +28,8 @@ PRICE_MEAN = 19.7e-3  # USD/kWh
 #: how often drivers of a kind go to work and elsewhere, against the mean driver
 KINDS = {"mean": (1.0, 1.0), "commuter": (2.0, 1.0), "mixed": (1.0, 1.5), "home": (0.25, 0.6)}
 WORKPLACE_SHARE = 0.5  # of those at work who would plug in where they can, chosen
+#: hour, place, shares of drivers at all places -> target, plugged in, share
+Moves: TypeAlias = Callable[[int, str, Mapping[str, float]], list[tuple[str, bool, float]]]
 
 
 def prices() -> FloatArray:
@@ -56,13 +61,26 @@ def drivers(
         raise InputError(f"drivers are {kind!r}, allowed {', '.join(KINDS)}")
     check_range("hours", hours, 2, HOURS)
     random = None if seed is None else np.random.default_rng(seed)
+    network, flow = day_network(hours, lambda hour, place, _: _moves(
+        kind, hour, place, hour == hours - 1, workplace, random))  # fmt: skip
+    return calibrate(network, flow, value_usd_month / 30.0)
+
+
+def day_network(hours: int, moves: Moves) -> tuple[ActivityNetwork, FloatArray]:
+    """Network and flows of a day that begins and ends at home.
+
+    Args:
+        hours: of the day.
+        moves: where those at a place go in an hour, given the shares of drivers at all places: target, plugged in,
+            share; all positive, summing to one, in the last hour all to HOME.
+    """
     nodes: dict[tuple[str, int], int] = {(HOME, 0): 0}
     rows: list[tuple[int, int, int, float]] = []
     at = {HOME: 1.0}
     for hour in range(hours):
         moved: dict[str, float] = {}
         for place, share in at.items():
-            for target, plugged, part in _moves(kind, hour, place, hour == hours - 1, workplace, random):
+            for target, plugged, part in moves(hour, place, at):
                 flow = share * part
                 head = nodes.setdefault((target, hour + 1), len(nodes))
                 rows.append((nodes[place, hour], head, hour if plugged else NOT_PLUGGED, flow))
@@ -71,7 +89,7 @@ def drivers(
     tail, head_, plug = (np.array([row[k] for row in rows], dtype=np.int64) for k in range(3))
     names = tuple(f"{place} {hour}" for place, hour in nodes)
     network = ActivityNetwork(names, tail, head_, plug, hours, 0, nodes[HOME, hours])
-    return calibrate(network, np.clip([row[3] for row in rows], 0.0, 1.0), value_usd_month / 30.0)
+    return network, np.clip([row[3] for row in rows], 0.0, 1.0)
 
 
 def _moves(
@@ -83,7 +101,7 @@ def _moves(
     if place == HOME:
         work, other = 0.0 if last else to_work * _home_work(hour), 0.0 if last else to_other * _home_other(hour)
         work, other = min(work * noise[0], 0.6), min(other * noise[1], 0.3)
-        plugged = min(_plugged(hour) * noise[2] ** 0.3, 0.98)
+        plugged = min(plugged_at_home(hour) * noise[2] ** 0.3, 0.98)
         stay = 1.0 - work - other
         moves = [(HOME, True, stay * plugged), (HOME, False, stay * (1.0 - plugged)), (WORK, False, work),
                  (OTHER, False, other)]  # fmt: skip
@@ -117,5 +135,6 @@ def _work_other(hour: int) -> float:
     return 0.001 if hour >= 22 else {12: 0.05, 17: 0.10}.get(hour, 0.01)
 
 
-def _plugged(hour: int) -> float:
+def plugged_at_home(hour: int) -> float:
+    """Share plugged in of those who stay at home, EQUATIONS 004.3."""
     return 0.95 if hour >= 21 or hour <= 5 else 0.9 if hour >= 17 else 0.6
