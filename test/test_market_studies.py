@@ -18,9 +18,11 @@ from v2g_nodes.cli.market_runs import Limits
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.planning.market import studies
 from v2g_nodes.planning.market.calibration import inverse_gap
+from v2g_nodes.planning.market.replay import replay_scores
 from v2g_nodes.planning.market.studies import Case, made_base, pattern
 from v2g_nodes.planning.market.survey import connected_by_hour, plug_shares, survey_day
 from v2g_nodes.planning.market.trends import Trend, trends
+from v2g_nodes.sim.series import read_columns
 
 GROUPS = ("fleet", "charger", "utility", "scaled", "soc", "soc_charger_without", "soc_charger_share",
           "soc_charger_power", "ownership", "workplace", "mixes", "mixes_workplace")  # fmt: skip
@@ -292,3 +294,26 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert len(error) == 1
     assert line.format(folder=tmp_path) in error[0]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_plan_file_of_the_bids_is_one_that_a_station_reads(tmp_path: Path) -> None:
+
+    file, figures = tmp_path / "plan.csv", tmp_path / "f.json"
+    words = ["plan", "market", "--vehicles", "30", "--levels", "3", "--gap", "0.5", "--plan-csv", str(file)]
+    assert cli.main([*words, "--json", str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    columns = read_columns(str(file), ("base", "capacity"), ("rebate",))
+    assert columns["capacity"].values.tolist() == pytest.approx(found["capacity_kw"], abs=1e-6)
+    assert columns["rebate"].values.tolist() == pytest.approx(found["rebates"], abs=1e-6)
+    assert not columns["base"].values.any()
+    assert (found["performance_score"], found["settlement"]) == (None, None), "no signal"
+
+
+def test_replayed_scores_fall_with_the_vehicles_there_are() -> None:
+    time_s = np.arange(0.0, 3600.0, 2.0)
+    signal = np.array([0.9 * np.sin(time_s / period) for period in (41.0, 97.0)])
+    bid_kw, vehicles = np.array([100.0, 0.0, 100.0]), np.array([20.0])
+    scores = replay_scores(bid_kw, vehicles, np.array([[1.0, 1.0, 0.3]]), 10.0, signal)
+    assert scores[0] == pytest.approx(1.0)
+    assert np.isnan(scores[1]), "no bid"
+    assert 0.5 < scores[2] < 0.95

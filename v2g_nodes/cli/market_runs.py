@@ -15,10 +15,13 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.market.levels import LevelPlan, plan_levels
 from v2g_nodes.planning.market.ownership import CommunityPlan, community_levels, driver_value
 from v2g_nodes.planning.market.platform import DAYS_PER_MONTH, Outcome
-from v2g_nodes.planning.market.replay import Replay, replay_signal
+from v2g_nodes.planning.market.replay import Replay, replay_scores, replay_signal
+from v2g_nodes.planning.market.score import SAMPLE_S
 from v2g_nodes.planning.market.studies import Case, all_cases
 from v2g_nodes.planning.market.trends import Trend
 from v2g_nodes.planning.market.trends import trends as found_trends
+
+HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,33 @@ def _replay(run: MarketRun) -> Replay | None:
                          run.inputs.odd_hours, run.options.eta)  # fmt: skip
 
 
+def _scores(run: MarketRun) -> FloatArray | None:
+    """Performance score of each hour's bid; None where samples of the signal do not divide 10 s."""
+    signal, platform = run.inputs.odd_hours, run.inputs.platform
+    if signal is None or signal.shape[1] % round(HOUR_S / SAMPLE_S):
+        return None
+    share = run.outcome.plugged[:, 0] / platform.vehicles[:, None]
+    return replay_scores(run.outcome.bid_kw[0], platform.vehicles, share, run.inputs.follow_kw, signal)
+
+
+def _settled(run: MarketRun, scores: FloatArray | None) -> dict[str, Any]:
+    """Score by capacity, and a month of each vehicle if the market pays by it."""
+    bid_kw, monthly = run.outcome.bid_kw[0], run.inputs.platform.monthly
+    if scores is None or not bid_kw.any():
+        return {"performance_score": None, "settlement": None}
+    served = np.nan_to_num(scores) * bid_kw
+    credit, rebates = monthly * float(served @ run.inputs.platform.prices), monthly * float(run.outcome.paid[0])
+    money = {"credit_per_ev_month": credit, "rebates_per_ev_month": rebates, "net_per_ev_month": credit - rebates}
+    return {"performance_score": float(served.sum() / bid_kw.sum()), "settlement": money}
+
+
 def _figures(run: MarketRun, seconds: float, cpu_seconds: float) -> dict[str, Any]:
     platform, plan, found = run.inputs.platform, run.plan, run.outcome
     monthly = platform.monthly
     total = float(platform.vehicles.sum())
     profit, without = (float(monthly * one) for one in found.profit)
     replayed = _replay(run)
+    scores = None if replayed is None else _scores(run)
     bound = monthly * plan.bound if run.community is None else DAYS_PER_MONTH * run.community.bound
     return {
         "vehicles": run.options.vehicles, "charger_kw": run.options.charger_kw,
@@ -134,7 +158,7 @@ def _figures(run: MarketRun, seconds: float, cpu_seconds: float) -> dict[str, An
         "performance_index_replayed": None if replayed is None else replayed.index_mean,
         "chance_level": None if replayed is None else replayed.share_met,
         "lower_bound": -bound, "gap": run.gap, "seconds": seconds,
-        "valid_inequalities": False, "performance_score": None, "settlement": None,
+        "valid_inequalities": False, **_settled(run, scores),
         "cpu_seconds": cpu_seconds, "profit_bound": monthly * plan.bound,
         "bound_proven": plan.proven and (run.community is None or run.community.proven),
         "answers_tested": plan.tested, "intervals_widened": plan.widened, "boxes": plan.boxes,

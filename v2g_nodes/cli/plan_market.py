@@ -11,6 +11,7 @@ from v2g_nodes.cli.folders import prepare_folder
 from v2g_nodes.cli.market_inputs import OWNERSHIPS, MarketOptions, read_market
 from v2g_nodes.cli.market_mixes import CAMPAIGN_INSTANCES, INSTANCES, OURS, MixStudy, run_mixes
 from v2g_nodes.cli.market_peers import check_peer
+from v2g_nodes.cli.market_plan_file import write_plan_csv
 from v2g_nodes.cli.market_runs import Limits, run_market
 from v2g_nodes.cli.market_survey import DAYS
 from v2g_nodes.cli.market_survey import KINDS as SURVEY_KINDS
@@ -95,6 +96,9 @@ def plan_market(
     campaign: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep every instance of --mixes as a file, and go on from there.")
     ] = None,
+    plan_csv: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write bids and rebates as a plan file for a station's rule csv.")
+    ] = None,
     report: Annotated[
         str | None, typer.Option(metavar="DIR", help="Write report.html: the day, the search, tables and trends.")
     ] = None,
@@ -112,6 +116,7 @@ def plan_market(
     check_range("--gap", gap, 0.0, 1.0)
     check_range("--time-limit", time_limit, 0.1, 86400.0, "s")
     check_writable(json)
+    check_writable(plan_csv, "--plan-csv")
     options = MarketOptions(
         vehicles, charger_kw, utility, eta, levels, rebate_max, clusters, seed, workplace, network, survey, survey_day,
         home_sessions, work_sessions, signal, prices, soc_kw, soc_eta, ownership, stake, variance,
@@ -122,6 +127,8 @@ def plan_market(
     if mixes:
         _mixes(options, limits, instances, peer, campaign, report, json)
         return
+    if plan_csv == "-":
+        raise InputError("--plan-csv -: allowed is a file")
     if instances is not None or campaign is not None:
         raise InputError(f"{'--campaign' if instances is None else '--instances'}: allowed with --mixes")
     if peer and options.community:
@@ -134,6 +141,8 @@ def plan_market(
         from v2g_nodes.cli.market_report import write_report
 
         write_report(folder, run)
+    if plan_csv is not None:
+        write_plan_csv(Path(plan_csv), run.outcome.bid_kw[0], run.rebates)
     show_run(run, json)
     if run.gap > gap:
         raise typer.Exit(1)
