@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from v2g_nodes.core.target import caution
@@ -28,6 +29,7 @@ NONE, MASKS = "none", "masks"
 PRIVACIES = (NONE, MASKS)
 
 WORDS = 10  # of one vector
+REMEMBERED = 1024  # labels: half an hour of epochs, or the storm of the day
 _WORDS = struct.Struct(f"<{WORDS}H")
 _PLACE = struct.Struct("<BB")
 
@@ -72,15 +74,17 @@ class Labels:
 
     def __init__(self) -> None:
         self._last: tuple[bytes, EpochId, float] | None = None
+        self._used: deque[bytes] = deque(maxlen=REMEMBERED)
 
     def take(self, group: bytes, epoch: EpochId, target_kw: float) -> bytes | None:
         """Label of an exchange that is about to begin; None if it may not begin under this name.
 
         Within one group a newer epoch is a new name, and in an epoch a smaller target. What is neither may have been
-        before, so it counts as if it had.
+        before, so it counts as if it had. A group's name may come back too: a key of a life that is over hides the new
+        one until that outbids it. Such names are told by memory.
 
         Args:
-            group: what names members, their link reports and keys, and never comes back once it has changed.
+            group: what names members, their link reports and keys.
             epoch: of the signal.
             target_kw: of the station [kW].
         """
@@ -88,5 +92,9 @@ class Labels:
             _, last, last_kw = self._last
             if not (epoch.newer_than(last) or (epoch == last and caution(target_kw) < caution(last_kw))):
                 return None
+        label = hashlib.blake2b(group + struct.pack("<IHBd", *epoch, target_kw), digest_size=32).digest()
+        if label in self._used:
+            return None
         self._last = group, epoch, target_kw
-        return hashlib.blake2b(group + struct.pack("<IHBd", *epoch, target_kw), digest_size=32).digest()
+        self._used.append(label)
+        return label
