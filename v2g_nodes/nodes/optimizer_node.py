@@ -263,6 +263,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             self._curves_sent += 1
         if self._key_out is not None:
             for key in outbox.keys:
+                self._states_sent += 1
                 self._key_out.publish(convert.key_message(key))
         if outbox.decision is not None:
             self._decide(outbox.decision)
