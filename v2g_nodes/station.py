@@ -130,8 +130,8 @@ def _check_privacy(station: Station, refuse: Fail) -> None:
         refuse(("privacy",), f"{station.privacy!r} with algorithm {station.algorithm}, allowed with supply_curve: the "
                "others tell largest values, which no mask hides")
     if is_on_bus(station):
-        refuse(("privacy",), f"{station.privacy!r} with all modules on the CAN bus, allowed is none: keys do not go "
-               "over the bus")
+        refuse(("privacy",), f"{station.privacy!r} with all modules on the CAN bus, allowed is none: there everybody "
+               "hears the state of every module anyway")
 
 
 def _fail(key: Sequence[int | str], what: str) -> None:

@@ -90,6 +90,7 @@ class KeyBook:
         self._turns: deque[int] = deque([module_id])
         self._sent_ns = self._unrest_ns = -(1 << 62)
         self.version = 0  # changes with the content
+        self._book = self._checksum()
 
     def take(self, report: KeyReport, now_ns: int) -> None:
         """Take in a key that a neighbour sent or passed on; those of strangers are ignored."""
@@ -117,14 +118,13 @@ class KeyBook:
             most: at a time.
             now_ns: steady time [ns].
         """
-        book = self._book()
-        level = all(self._books.get(k) == book for k in neighbours) and not self._news
+        level = all(self._books.get(k) == self._book for k in neighbours) and not self._news
         patient = now_ns - self._unrest_ns < self._patience_ns
         if now_ns - self._sent_ns < (CALM_NS if level else self._pace_ns if patient else self._slow_ns):
             return []
         self._sent_ns = now_ns
         copies = 1 if level or not patient else min(1 + len(self._keys) // PER_GO, most)
-        return [self._next(book) for _ in range(copies)]
+        return [self._next() for _ in range(copies)]
 
     def lacking(self, members: Iterable[int]) -> list[int]:
         """Those whose key is not in hand."""
@@ -150,6 +150,7 @@ class KeyBook:
             self._secrets.pop(self._keys[origin][1], None)
         self._keys[origin] = key
         self.version += 1
+        self._book = self._checksum()
         self._unrest_ns = now_ns
         for queue in (self._news, self._turns):
             while origin in queue:
@@ -158,15 +159,15 @@ class KeyBook:
         for place in range(NEWS_COPIES):  # in turn with other news
             self._news.insert(2 * place, origin)
 
-    def _next(self, book: int) -> KeyReport:
+    def _next(self) -> KeyReport:
         if self._news:
             origin = self._news.popleft()
         else:
             origin = self._turns[0]
             self._turns.rotate(-1)
         stamp, public = self._keys[origin]
-        return KeyReport(self._module_id, origin, stamp, public, book)
+        return KeyReport(self._module_id, origin, stamp, public, self._book)
 
-    def _book(self) -> int:
+    def _checksum(self) -> int:
         known = sorted(self._keys.items())
         return zlib.crc32(b"".join(struct.pack("<BQ", k, stamp) + public for k, (stamp, public) in known))
