@@ -69,6 +69,19 @@ def test_the_diameter_is_that_of_the_topology(capsys: pytest.CaptureFixture[str]
     assert int(str(found["rounds_max"])) <= (4 if topology == "mesh" else 2) * hops
 
 
+def test_what_hidden_curves_cost_and_that_they_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--modules", "6", "--trials", "4", "--loss", "0.2")
+    plain, hidden = result(capsys, *words), result(capsys, *words, "--privacy", "masks")
+    assert {key: hidden[key] for key in KEYS} == plain
+    assert list(hidden)[: len(KEYS)] == KEYS
+    assert hidden["privacy"] == "masks"
+    assert hidden["price_difference_eur_per_kwh_max"] == hidden["power_difference_kw_max"] == 0.0
+    for key in ("rounds_max", "rounds_median", "bytes_per_message_max"):
+        assert hidden[f"{key}_without"] == hidden[key]
+    for key in ("start_bytes_per_module", "calm_bytes_per_s_and_module"):
+        assert 0.0 < float(str(hidden[f"{key}_without"])) < float(str(hidden[key]))
+
+
 def test_a_table_without_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "dispatch", "--trials", "2"]) == 0
     shown = capsys.readouterr().out
@@ -98,6 +111,9 @@ def test_the_json_goes_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--burst", "0"], "--burst 0: allowed 1 to 1000"),
         (["--loss", "0.9", "--burst", "3"], "burst is 3, allowed 1 or from 9"),
         (["--trials", "0"], "--trials 0: allowed 1 to"),
+        (["--privacy", "veil"], "--privacy veil: allowed none, masks"),
+        (["--privacy", "masks", "--method", "admm"], "--privacy masks with --method admm: allowed with supply_curve"),
+        (["--privacy", "masks", "--all"], "--privacy masks with --all: allowed without it"),
         (["--seed", "-1"], "--seed -1: allowed 0 to"),
         (["--modules", "many"], "many"),
         (["--json", "/no/such/x.json"], "--json /no/such/x.json: allowed is a file in a folder that exists"),

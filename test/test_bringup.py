@@ -354,6 +354,8 @@ def test_without_a_file_there_is_a_default_station() -> None:
         ({"modules": 65}, "modules 65, allowed 1 to 64"),
         ({"topology": "rink"}, "topology 'rink', allowed ring, line, star, bus, mesh"),
         ({"algorithm": "magic"}, "algorithm 'magic', allowed supply_curve"),
+        ({"privacy": "veil"}, "privacy 'veil', allowed none, masks"),
+        ({"privacy": "masks", "algorithm": "admm"}, "key privacy: 'masks' with algorithm admm, allowed with supply_cu"),
         ({"response": "strong"}, "response 'strong', allowed recorded, swing"),
         ({"start": "25:00"}, "time of day '25:00', allowed HH:MM"),
         ({"speed": 0.0}, "speed 0, allowed 0.01 to 1000"),

@@ -331,6 +331,7 @@ ON_BUS = "version: 1\nmodules:\n  - {id: 1, backend: can}\n  - {id: 2, backend: 
 
 @pytest.mark.parametrize(("more", "message"), [
     ("topology: ring\n", "topology: 'ring', allowed is bus or null: all modules are on the CAN bus"),
+    ("privacy: masks\n", "privacy: 'masks' with all modules on the CAN bus, allowed is none"),
     ("edges: [[1, 2]]\n", "edges: .*allowed is bus or null"),
     ("can: {interface: socketcan, channel: can0, stand_ins: true}\n", "stand_ins: true on socketcan can0, allowed"),
     ("can: {bitrate: 5}\n", "bitrate"),

@@ -202,6 +202,6 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["up", "--help"]) == 0
     text = capsys.readouterr().out
-    options: list[Any] = ["station", "modules", "topology", "algorithm", "frequency", "prices", "signal", "sessions",
-                          "start", "duration", "speed", "report", "headless", "json"]
+    options: list[Any] = ["station", "modules", "topology", "algorithm", "privacy", "frequency", "prices", "signal",
+                          "sessions", "start", "duration", "speed", "report", "headless", "json"]
     assert [option for option in options if f"--{option} " not in text] == []

@@ -34,6 +34,7 @@ from v2g_nodes.bringup_parameters import (
 )
 from v2g_nodes.bringup_planner import market_planner_parameters
 from v2g_nodes.core.errors import InputError
+from v2g_nodes.core.privacy.masks import MASKS
 from v2g_nodes.station import AUDIT_WORDS, Module, Station, host_namespace, is_on_bus, station_edges, station_hosts
 
 __all__ = ["Inputs", "Link", "NodeSpec", "Overrides", "Parameter", "Parameters", "ProcessPlan", "ProcessSpec",
@@ -311,7 +312,7 @@ def expected_links(
 def _exchange_links(station: Station, spaces: Sequence[str]) -> list[Link]:
     """Where prices and powers go: from neighbour to neighbour, or all through the bridge to the bus and back."""
     links = []
-    for topic in ("neighbor_state", "curve"):
+    for topic in ("neighbor_state", "curve", *(("mask_key",) if station.privacy == MASKS else ())):
         if is_on_bus(station):
             for space in spaces:
                 links += [Link(f"{space}/{topic}", f"{space}/optimizer", f"/{BRIDGE}"),

@@ -37,6 +37,7 @@ class Overrides:
         modules: number of modules of the default station; not together with a file.
         topology: who hears whom, instead of the file's topology or edges.
         algorithm: how the modules agree.
+        privacy: whether they hide their supply curves from each other.
         frequency_csv: recording of frequency.
         prices_csv: recording of prices.
         signal_csv: recording of the regulation signal.
@@ -61,6 +62,7 @@ class Overrides:
     modules: int | None = None
     topology: str | None = None
     algorithm: str | None = None
+    privacy: str | None = None
     frequency_csv: str | None = None
     prices_csv: str | None = None
     signal_csv: str | None = None
@@ -131,7 +133,7 @@ def apply_overrides(station: Station, overrides: Overrides) -> Station:
     changes: dict[str, object] = {"signal": _signal(station.signal, overrides)}
     if overrides.topology is not None:
         changes.update(topology=overrides.topology, edges=None)
-    for key in ("algorithm", "seed"):
+    for key in ("algorithm", "privacy", "seed"):
         if getattr(overrides, key) is not None:
             changes[key] = getattr(overrides, key)
     if overrides.planner is not None:
@@ -145,7 +147,7 @@ def apply_overrides(station: Station, overrides: Overrides) -> Station:
 
 
 def _check_options(overrides: Overrides) -> None:
-    for key in ("topology", "algorithm", "response", "planner"):
+    for key in ("topology", "algorithm", "privacy", "response", "planner"):
         value, allowed = getattr(overrides, key), CHOICES[key]
         if value is not None and value not in allowed:
             raise InputError(f"{key} {value!r}, allowed {', '.join(allowed)}")

@@ -73,6 +73,7 @@ ARGUMENTS = (
     LaunchArgument("modules", "modules of the default station", "modules", int),
     LaunchArgument("topology", "who hears whom: ring, line, star, bus, mesh", "topology"),
     LaunchArgument("algorithm", "how the modules agree", "algorithm"),
+    LaunchArgument("privacy", "none, or masks: the modules hide their supply curves from each other", "privacy"),
     LaunchArgument("frequency", "CSV recording of grid frequency", "frequency_csv"),
     LaunchArgument("prices", "CSV recording of prices", "prices_csv"),
     LaunchArgument("signal", "CSV recording of the regulation signal", "signal_csv"),

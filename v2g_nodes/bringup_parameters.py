@@ -214,6 +214,7 @@ def exchange_parameters(station: Station) -> Parameters:
     dispatch, limit = station.dispatch, station.plan.import_limit_kw
     return {**graph_parameters(station),
             "algorithm": station.algorithm,
+            "privacy": station.privacy,
             "on_bus": is_on_bus(station),
             "island_rule": station.island_rule,
             "price_span_eur_per_kwh": price_span_eur_per_kwh(station),

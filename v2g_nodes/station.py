@@ -26,6 +26,7 @@ from v2g_nodes.station_model import (
     ModuleType,
     PlanRule,
     PlanSection,
+    Privacy,
     Response,
     SignalSection,
     Station,
@@ -40,7 +41,7 @@ __all__ = ["AUDIT_WORDS", "CHOICES", "CanSection", "Module", "ModuleType", "Sign
 #: what keys and options with a fixed choice allow
 CHOICES: dict[str, tuple[str, ...]] = {
     "topology": get_args(Topology), "algorithm": get_args(Algorithm), "response": get_args(Response),
-    "planner": get_args(PlanRule)}
+    "planner": get_args(PlanRule), "privacy": get_args(Privacy)}
 
 Fail = Callable[[Sequence[int | str], str], None]
 
@@ -121,6 +122,18 @@ def check_station(station: Station, fail: Fail | None = None) -> None:
     _check_droop(station, refuse)
     _check_inverter(station, refuse)
     _check_plan(station, refuse)
+    _check_privacy(station, refuse)
+
+
+def _check_privacy(station: Station, refuse: Fail) -> None:
+    if station.privacy == "none":
+        return
+    if station.algorithm != "supply_curve":
+        refuse(("privacy",), f"{station.privacy!r} with algorithm {station.algorithm}, allowed with supply_curve: the "
+               "others tell largest values, which no mask hides")
+    if is_on_bus(station):
+        refuse(("privacy",), f"{station.privacy!r} with all modules on the CAN bus, allowed is none: there everybody "
+               "hears the state of every module anyway")
 
 
 def _fail(key: Sequence[int | str], what: str) -> None:

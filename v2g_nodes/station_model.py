@@ -14,6 +14,7 @@ from v2g_nodes.station_key import key as _key
 
 Topology = Literal["ring", "line", "star", "bus", "mesh"]
 Algorithm = Literal["supply_curve", "newton", "admm", "primal_dual", "price_tracking"]
+Privacy = Literal["none", "masks"]
 Backend = Literal["sim", "can"]
 IslandRule = Literal["majority", "nameplate_share"]
 DroopLaw = Literal["plain", "ieee1547", "en50549"]
@@ -259,6 +260,7 @@ class Station(Section):
     edges: tuple[tuple[int, int], ...] | None = _key(None, "who hears whom, pair by pair, instead of a topology",
                                                      allowed="a list of pairs of ids such as [1, 2], or null")
     algorithm: Algorithm = _key("supply_curve", "how the modules agree")
+    privacy: Privacy = _key("none", "masks = modules hide their supply curves from each other, with supply_curve")
     planner: PlanRule | None = _key(None, "short for rule of plan")
     island_rule: IslandRule = _key("majority", "who owns the target when the station falls apart")
     seed: int = _key(0, "names the synthetic day", "", 0, 2**31 - 1)

@@ -12,6 +12,7 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.membership import LinkReport
 from v2g_nodes.core.optimizer_types import NO_EPOCH, NeighborReport
 from v2g_nodes.core.plan import Plan
+from v2g_nodes.core.privacy.key_book import KeyReport
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.nodes import convert
 
@@ -29,6 +30,11 @@ reports = st.builds(
     NeighborReport, sender=st.integers(1, 64), sequence=uint16, epoch=epochs, membership=fingerprints,
     target_kw=float32, lambda_eur_per_kwh=float32, power_kw=float32, agreed=st.booleans(),
     link=st.builds(LinkReport, st.integers(1, 64), uint16, uint16, st.integers(0, 2**64 - 1), st.booleans()),
+)  # fmt: skip
+
+keys = st.builds(
+    KeyReport, sender=st.integers(1, 64), origin=st.integers(1, 64), stamp=st.integers(0, 2**64 - 1),
+    public=st.binary(min_size=32, max_size=32), book=uint32,
 )  # fmt: skip
 
 
@@ -54,6 +60,20 @@ def test_a_report_survives_the_wire(report: NeighborReport, leaving: bool) -> No
     assert convert.state_report(message) == report
     assert isinstance(message, NeighborState)
     assert bool(message.flags & NeighborState.FLAG_LEAVING) is leaving
+
+
+@settings(deadline=None)
+@given(keys, st.integers(0, 10_000))
+def test_a_key_survives_the_wire_and_a_damaged_one_is_not_taken(report: KeyReport, place: int) -> None:
+    message = convert.key_message(report)
+    assert convert.key_report(over_the_wire(message)) == report
+    wire = bytearray(serialize_message(message))
+    before = bytes(wire)
+    bit = 32 + place % (8 * (len(wire) - 4))
+    wire[bit // 8] ^= 1 << bit % 8
+    damaged = deserialize_message(bytes(wire), type(message))
+    same = serialize_message(damaged) == before  # a bit of the padding
+    assert convert.key_report(damaged) == (report if same else None)
 
 
 def test_a_report_before_the_first_epoch_keeps_its_gaps() -> None:

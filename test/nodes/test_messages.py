@@ -9,6 +9,7 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 
 from v2g_nodes import msg
+from v2g_nodes.cli.dispatch_privacy import KEY_CDR_BYTES, STATE_CDR_BYTES
 from v2g_nodes.cli.dispatch_trial import CURVE_CDR_BYTES
 
 FOLDER = Path(__file__).resolve().parents[2] / "msg"
@@ -25,7 +26,7 @@ def stated_sizes() -> dict[str, int]:
 
 def test_the_neighbor_messages_state_a_size_within_the_limit() -> None:
     sizes = stated_sizes()
-    assert {"Curve", "NeighborState"} <= set(sizes)
+    assert {"Curve", "MaskKey", "NeighborState"} <= set(sizes)
     assert max(sizes.values()) <= NEIGHBOR_LIMIT_B
 
 
@@ -38,6 +39,8 @@ def test_the_stated_size_holds_on_the_wire(name: str, size: int) -> None:
 
 def test_the_size_of_a_round_is_the_one_that_benchmarks_print() -> None:
     assert len(serialize_message(msg.Curve())) == CURVE_CDR_BYTES
+    assert len(serialize_message(msg.NeighborState())) == STATE_CDR_BYTES
+    assert len(serialize_message(msg.MaskKey())) == KEY_CDR_BYTES
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)

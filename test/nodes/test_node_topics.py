@@ -45,6 +45,7 @@ def swinging(station: Station) -> Station:
 
 PLANS = {
     "ring": (default_station(4), Overrides()),
+    "masks": (replace(default_station(3), privacy="masks"), Overrides()),
     "line at speed": (default_station(3, "line"), Overrides(speed=2.0)),
     "second host": (on_hosts(default_station(4)), Overrides(host="b")),
     "swing": (swinging(default_station(2)), Overrides()),

@@ -149,6 +149,17 @@ def test_all_agree_on_the_optimum_again_and_again(ring: Ring) -> None:
         assert {r.kind for r in records} == {DecisionRecord.EPOCH}
 
 
+def test_with_masks_all_agree_on_the_optimum_and_tell_no_power(bench: Bench) -> None:
+    ring = Ring(bench, privacy="masks")
+    keys, states = bench.heard(streams.MASK_KEY, "/ek3_02"), bench.heard(streams.NEIGHBOR_STATE, "/ek3_02")
+    for signal_pu, target_kw in ((0.5, 4.0), (-0.75, -3.5)):
+        judge(ring.of_epoch(ring.signal(signal_pu)), target_kw)
+    ring.until(lambda: keys and any(state.flags & 1 for state in states), "a key and a report come")
+    assert all(math.isnan(state.power_kw) for state in states)
+    assert {node._optimizer.failed for node in ring.nodes.values()} == {""}
+    assert all(convert.key_report(message) is not None for message in keys)
+
+
 def test_the_agreed_power_is_told_to_droop_and_repeated_while_valid(ring: Ring) -> None:
     ring.of_epoch(ring.signal(0.25))
     ring.until(ring.all_count, "all count")
@@ -313,6 +324,8 @@ def test_malformed_and_repeated_signals_and_plans_start_nothing(ring: Ring) -> N
     ("parameters", "text"),
     [
         ({"algorithm": "magic"}, "algorithm is 'magic', allowed supply_curve"),
+        ({"privacy": "veil"}, "privacy is 'veil', allowed none, masks"),
+        ({"privacy": "masks", "algorithm": "newton"}, "algorithm newton, allowed with supply_curve"),
         ({"edges_flat": [1, 2, 2]}, "edges_flat has 3 entries"),
         ({"ratings_kw": [3.3]}, "ratings_kw 1, allowed"),
         ({"module_id": 5}, "module_id is 5, allowed one of module_ids [1, 2]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -131,6 +132,24 @@ def test_modules_follow_the_plan_made_for_their_vehicles(
     assert 4.0 <= imported_kwh[-1] < 5.0, "what is due, and losses"
     half = imported_kwh[len(imported_kwh) // 2]
     assert 0.25 < half / imported_kwh[-1] < 0.85, "prices are even, so the energy is spread"
+
+
+def test_modules_that_hide_their_curves_share_as_well(start: Callable[..., Up], tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    up = start("--modules", "3", "--topology", "line", "--privacy", "masks", "--duration", "5", "--record", str(bag))
+    figures = up.result()
+    assert figures["verdict"] == "ok", up.log
+    assert figures["epochs"] >= 2
+    assert figures["gap_max"] < 1e-3
+    assert figures["balance_error_kw_max"] < 1e-2
+    assert figures["bytes_per_message_max"] == 56
+    with BagReader(str(bag), "v2g_nodes/msg/MaskKey") as keys:
+        sent = {(sample.message.origin, bytes(sample.message.public_key)) for sample in keys.samples()}
+    assert sorted(origin for origin, _ in sent) == [1, 2, 3], "each has one key"
+    with BagReader(str(bag), "v2g_nodes/msg/NeighborState") as states:
+        powers_kw = [sample.message.power_kw for sample in states.samples()]
+    assert powers_kw
+    assert all(math.isnan(power_kw) for power_kw in powers_kw)
 
 
 def test_four_modules_share_recorded_grid_data(start: Callable[..., Up], shared_data: Path) -> None:

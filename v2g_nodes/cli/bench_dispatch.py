@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from v2g_nodes.cli.average_table import ROUNDS_MAX, average_rounds
+from v2g_nodes.cli.dispatch_privacy import check_privacy, compare_privacy, privacy_summary
 from v2g_nodes.cli.dispatch_table import SIZES, compare_all
 from v2g_nodes.cli.dispatch_trial import Case, run_trial, summary, usual_averaging
 from v2g_nodes.cli.output import Json, check_writable, emit, progress
@@ -14,6 +15,7 @@ from v2g_nodes.core.averaging.plans import AVERAGINGS
 from v2g_nodes.core.dispatch.methods import METHODS, averagings
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import TOPOLOGIES
+from v2g_nodes.core.privacy.masks import MASKS, NONE
 from v2g_nodes.core.types import MODULES_MAX
 
 
@@ -31,6 +33,10 @@ def bench_dispatch(
         str | None,
         typer.Option(help=f"Average the algorithm runs on: {', '.join(AVERAGINGS)}. Default: the one that suits it."),
     ] = None,
+    privacy: Annotated[
+        str,
+        typer.Option(help=f"{NONE}, or {MASKS}: curves are hidden; each station agrees without and with them."),
+    ] = NONE,
     trials: Annotated[int | None, typer.Option(help="Random stations and targets. Default 20; with --all 3.")] = None,
     seed: Annotated[int, typer.Option(help="Names the trials.")] = 0,
     all_: Annotated[
@@ -42,6 +48,9 @@ def bench_dispatch(
 
     Rounds are broadcasts of each module; the gap is taken against a centralised reference on the same snapshot. An
     iteration is one answer of all modules to the group and takes one round or, on an inner average, as many as that.
+
+    With --privacy masks the figures are those with masks, `..._without` those of the same stations and losses without;
+    `start_...` and `calm_...` are of whole stations that come together, link reports and keys among what they send.
     """
     _check("--method", method, METHODS)
     if topology is not None:
@@ -50,6 +59,7 @@ def bench_dispatch(
         _check_range("--modules", modules, 1, MODULES_MAX)
     _check_range("--loss", loss, 0.0, 0.9)
     _check_range("--burst", burst, 1.0, 1000.0)
+    check_privacy(privacy, method, all_)
     if averaging is not None:
         _check("--averaging", averaging, averagings(method))
     if trials is not None:
@@ -67,6 +77,10 @@ def bench_dispatch(
     if rounds > ROUNDS_MAX:
         raise InputError(f"--averaging {averaging}: one average takes {rounds} rounds here, allowed {ROUNDS_MAX}")
     case = Case(method, averaging, topology, modules, loss, burst, seed)
+    if privacy == MASKS:
+        compared = [compare_privacy(case, k) for k in progress(trials or 20, "trials")]
+        emit(privacy_summary(case, compared), json, title="dispatch on the network simulator, curves hidden")
+        return
     results = [run_trial(case, k) for k in progress(trials or 20, "trials")]
     emit(summary(case, results), json, title="dispatch on the network simulator")
 

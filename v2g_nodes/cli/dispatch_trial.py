@@ -15,8 +15,9 @@ from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.dispatch.methods import build_agent, default_averaging, gap_limit
 from v2g_nodes.core.dispatch.reference import dispatch_gap, equal_split
 from v2g_nodes.core.graph import adjacency, build_edges, diameter
+from v2g_nodes.core.privacy.masks import MaskOf
 from v2g_nodes.core.supply import BoxedCost
-from v2g_nodes.core.types import Box, EpochId
+from v2g_nodes.core.types import Agreement, Box, EpochId
 from v2g_nodes.sim.network import LossyNetwork, play_epoch
 from v2g_nodes.station import default_station, module_type, station_edges
 
@@ -138,20 +139,40 @@ def random_instance(topology: str, modules: int, seed: int, trial: int) -> Insta
     )
 
 
-def build_agents(instance: Instance, method: str, averaging: str | None = None) -> dict[int, LockstepAgent]:
+def build_agents(
+    instance: Instance, method: str, averaging: str | None = None, masks: Mapping[int, MaskOf] | None = None
+) -> dict[int, LockstepAgent]:
     """Agents of all modules, cold; resend time is one round."""
     agents = {}
     for k, cost, box in zip(instance.group.members, instance.costs, instance.boxes, strict=True):
         supply, span = BoxedCost(cost, box), instance.span_eur_per_kwh
         problem = LocalProblem(k, box, supply, instance.epoch, instance.target_kw, span)
-        agents[k] = build_agent(method, problem, instance.group, None, resend_ns=1, averaging=averaging)
+        hidden = masks[k] if masks else None
+        agents[k] = build_agent(
+            method, problem, instance.group, None, resend_ns=1, averaging=averaging, masks=hidden
+        )
     return agents
 
 
 def run_trial(case: Case, trial: int) -> Trial:
     """Let the station of this number agree."""
-    instance = random_instance(case.topology, case.modules, case.seed, trial)
-    agents = build_agents(instance, case.method, case.averaging)
+    return play_trial(case, random_instance(case.topology, case.modules, case.seed, trial))[0]
+
+
+def play_trial(
+    case: Case, instance: Instance, masks: Mapping[int, MaskOf] | None = None
+) -> tuple[Trial, list[Agreement]]:
+    """Let a station agree.
+
+    Args:
+        case: what is compared.
+        instance: the station.
+        masks: of each module; None = curves are not hidden.
+
+    Returns:
+        What came of it, and what each module agreed to, by id.
+    """
+    agents = build_agents(instance, case.method, case.averaging, masks)
     group = instance.group
     neighbours = adjacency(group.members, group.edges)
     network = LossyNetwork(neighbours, case.loss, case.burst, case.topology == "bus", instance.network_seed)
@@ -159,7 +180,7 @@ def run_trial(case: Case, trial: int) -> Trial:
     agreements = [a.agreement for a in agents.values() if a.agreement]
     powers = [a.power_kw for a in agreements]
     gap, balance = instance.quality(powers)
-    return Trial(
+    made = Trial(
         rounds=rounds,
         iterations=agreements[0].iterations,
         iterations_to_1_percent=_iterations_to_1_percent(instance, agents),
@@ -169,6 +190,7 @@ def run_trial(case: Case, trial: int) -> Trial:
         violations=sum(not b.low_kw <= p <= b.high_kw for b, p in zip(instance.boxes, powers, strict=True)),
         converged=gap < gap_limit(case.method) and balance < max(BALANCE, gap_limit(case.method)),
     )
+    return made, agreements
 
 
 def summary(case: Case, trials: Sequence[Trial]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from v2g_nodes.bringup import NodeSpec, module_namespace
+from v2g_nodes.core.privacy.masks import MASKS
 from v2g_nodes.nodes import streams
 from v2g_nodes.nodes.streams import Stream
 
@@ -82,7 +83,9 @@ def node_rights(node: NodeSpec) -> Rights:
               for stream in IN_OF_MODULES.get(node.kind, ())]
     if node.kind == "optimizer":
         spaces = [] if node.parameters["on_bus"] else _neighbours(node)
-        heard += [_name(stream, space) for space in spaces for stream in NEIGHBOURS]
+        masked = (streams.MASK_KEY,) if node.parameters["privacy"] == MASKS else ()
+        told += [_name(stream, node.namespace) for stream in masked]
+        heard += [_name(stream, space) for space in spaces for stream in (*NEIGHBOURS, *masked)]
         heard += [stream.topic for stream in (streams.BUS_CURVE, streams.BUS_STATE) if node.parameters["on_bus"]]
     if node.kind == "station_monitor":
         told.append(streams.STATION_STATUS.of_host(node.namespace).topic)

@@ -32,6 +32,11 @@ def up(
     algorithm: Annotated[
         str | None, typer.Option(help=f"How they agree: {', '.join(CHOICES['algorithm'])}.")
     ] = None,
+    privacy: Annotated[
+        str | None, typer.Option(
+            help=f"{' or '.join(CHOICES['privacy'])}: modules hide their supply curves from each other. [default: none]"
+        )
+    ] = None,
     frequency: Annotated[
         str | None, typer.Option(metavar="CSV", help="Recording of grid frequency; without: synthetic, seeded.")
     ] = None,
@@ -92,9 +97,9 @@ def up(
     _in_range("--speed", speed, SPEED)
     check_writable(json)
     overrides = Overrides(
-        modules=modules, topology=topology, algorithm=algorithm, frequency_csv=frequency, prices_csv=prices,
-        signal_csv=signal, market_csv=regulation_prices, planner=planner, sessions_csv=sessions, day=day,
-        sessions_day=sessions_day, start=start,
+        modules=modules, topology=topology, algorithm=algorithm, privacy=privacy, frequency_csv=frequency,
+        prices_csv=prices, signal_csv=signal, market_csv=regulation_prices, planner=planner, sessions_csv=sessions,
+        day=day, sessions_day=sessions_day, start=start,
         duration_s=None if duration is None else duration / speed, speed=speed, seed=seed, response=response,
         max_kw=max_kw, host=host, dry_run=dry_run, record_dir=new_folder(record, "--record"),
     )  # fmt: skip

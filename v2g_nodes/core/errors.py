@@ -20,5 +20,9 @@ class InfeasibleError(V2gError, ValueError):
     """No allocation meets the constraints."""
 
 
+class MaskError(V2gError, ArithmeticError):
+    """What the members of an exchange have added up can't be the sum of supply curves: their masks differ."""
+
+
 class StartupError(V2gError, RuntimeError):
     """The running system could not be brought up as the station file says."""

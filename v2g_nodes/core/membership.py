@@ -24,6 +24,7 @@ neighbours with different views met under one name once in some thousand random 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections import deque
@@ -211,6 +212,15 @@ class Membership:
         if own.standing < COUNTS and self.taking_part:
             self._issue(own.alive, own.incarnation, own.version, max(own.standing, GUEST) + 1)
 
+    def renew(self) -> None:
+        """Nothing has changed but the name of the group: it gets another one from the own report on."""
+        own = self._reports[self._module_id]
+        self._issue(own.alive, own.incarnation, own.version, own.standing)
+
+    def digest(self) -> bytes:
+        """Names the set of reports as the fingerprint does, too long for two sets to share one."""
+        return hashlib.blake2b(self._text(), digest_size=32).digest()
+
     def forget_heard(self) -> None:
         """Nobody has been heard: what is known of the neighbours is too old after a pause."""
         self._heard_ns.clear()
@@ -257,6 +267,8 @@ class Membership:
         return bool(self._reports[k].alive >> (k - 1) & 1)
 
     def _fingerprint(self) -> int:
+        return zlib.crc32(self._text())
+
+    def _text(self) -> bytes:
         known = [self._reports[k] for k in sorted(self._reports)]
-        text = b"".join(struct.pack("<BHHQB", r.origin, r.incarnation, r.version, r.alive, r.standing) for r in known)
-        return zlib.crc32(text)
+        return b"".join(struct.pack("<BHHQB", r.origin, r.incarnation, r.version, r.alive, r.standing) for r in known)

@@ -3,7 +3,8 @@
 Beside nonsense in a single report these are faults: an epoch that stays behind (or runs ahead) for EPOCH_LATE_NS, no
 frame for ROUND_LATE_NS in an exchange that waits for it, and an agreed power that is not what the neighbour's own
 curve says at the agreed price. The last is known exactly to neighbours in a supply-curve exchange: each hears the
-other's curve in the first round of a pass, and the share of the cell is the same for all.
+other's curve in the first round of a pass, and the share of the cell is the same for all. Where modules hide their
+curves, powers are not told and that check is lost; a neighbour without a key for KEY_LATE_NS is then at fault.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from v2g_nodes.core.conduct import Conduct
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent
 from v2g_nodes.core.optimizer_types import NO_EPOCH, NeighborReport, OptimizerSettings
+from v2g_nodes.core.privacy.masks import NONE
 from v2g_nodes.core.types import EpochId
 
 EPOCH_LATE_NS = 1_000_000_000
+KEY_LATE_NS = 1_000_000_000  # keys go round as fast as link reports
 ROUND_LATE_NS = 1_000_000_000  # meanwhile the station holds the powers of an older target
 SILENCES_FOR_NEWS = 1.2  # a neighbour that waits for one of its own, unseen from here, regroups by then
 GAP_NS = 200_000_000  # after a longer time without any exchange waiting counts anew
@@ -36,6 +39,7 @@ class NeighbourWatch:
         self._news_ns = SILENCES_FOR_NEWS * settings.silence_ns
         self._regrouped_ns = 0
         self._price_max = PRICE_SPANS * settings.price_span_eur_per_kwh
+        self._powers_told = settings.privacy == NONE
         self._rating_kw = settings.rating_kw
         self._station_kw = sum(settings.rating_kw.values())
         self._conduct = {k: Conduct() for k in neighbours}
@@ -103,7 +107,14 @@ class NeighbourWatch:
         """Whether a report's target may be taken over by who has missed the signal."""
         return report.epoch != NO_EPOCH and abs(report.target_kw) <= 2.0 * self._station_kw
 
-    def compare(self, report: NeighborReport, epoch: EpochId, agent: LockstepAgent | None, now_ns: int) -> None:
+    def compare(
+        self,
+        report: NeighborReport,
+        epoch: EpochId,
+        agent: LockstepAgent | None,
+        now_ns: int,
+        keyless: bool = False,
+    ) -> None:
         """Judge a usable report; nothing is expected of neighbours without a link.
 
         Args:
@@ -111,10 +122,13 @@ class NeighbourWatch:
             epoch: the own one.
             agent: that of the exchange which the report speaks of, if it runs or has ended here.
             now_ns: steady time [ns].
+            keyless: its key is needed and not in hand.
         """
         if report.epoch == epoch:
             self._level_ns[report.sender] = now_ns
         fault = self._contradiction(report, epoch, agent, now_ns) if report.sender in self._linked else ""
+        if keyless and report.sender in self._linked and now_ns - self._answered_ns[report.sender] > KEY_LATE_NS:
+            fault = "no key for the masks"
         self._conduct[report.sender].judge(fault, now_ns)
 
     def _nonsense(self, report: NeighborReport) -> str:
@@ -123,7 +137,7 @@ class NeighbourWatch:
         if not report.agreed:
             return ""
         most_kw = self._rating_kw[report.sender] * (1.0 + POWER_TOLERANCE)
-        if not abs(report.power_kw) <= most_kw:
+        if self._powers_told and not abs(report.power_kw) <= most_kw:
             return f"power {report.power_kw:g} kW, allowed {-most_kw:.4g} to {most_kw:.4g} kW"
         if not abs(report.lambda_eur_per_kwh) <= self._price_max:
             return f"lambda {report.lambda_eur_per_kwh:g} EUR/kWh, allowed {-self._price_max:g} to {self._price_max:g}"

@@ -29,9 +29,11 @@ from v2g_nodes.core.optimizer_types import (
     Outbox,
     Snapshot,
 )
+from v2g_nodes.core.privacy.key_book import KeyPair, KeyReport
+from v2g_nodes.core.privacy.veil import build_veil
 from v2g_nodes.core.release import SetpointRelease, release_rule
 from v2g_nodes.core.release_journal import ReleaseJournal
-from v2g_nodes.core.target import MAJORITY, island_target_kw
+from v2g_nodes.core.target import MAJORITY, caution, island_target_kw
 from v2g_nodes.core.types import Agreement, EpochId, Frame
 
 KNOWN_PER_REPORT = 4  # while views differ a report more goes out at a time for each so many modules known
@@ -47,6 +49,10 @@ class ModuleOptimizer:
         freeze: returns the own snapshot; called once per epoch and membership, while the own module is available.
         in_force_kw: returns the base power that the own module follows at this moment [kW].
         release: how what is agreed comes into force; None = by the rule, without a journal.
+        pair: own key where curves are hidden, new in each life; None = there is none.
+
+    Raises:
+        InputError: settings ask for a privacy that can't be had.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class ModuleOptimizer:
         freeze: Callable[[], Snapshot],
         in_force_kw: Callable[[], float] = lambda: 0.0,
         release: SetpointRelease | ReleaseJournal | None = None,
+        pair: KeyPair | None = None,
     ) -> None:
         self._settings = settings
         self._freeze, self._in_force_kw = freeze, in_force_kw
@@ -64,6 +71,8 @@ class ModuleOptimizer:
             settings.module_id, settings.edges, settings.rating_kw, life, settings.silence_ns
         )
         self._watch = NeighbourWatch(settings, self.membership.neighbours)
+        self._veil = build_veil(settings, self.membership, pair, life)
+        self._veiled: bytes | None = b""  # name of the group in the exchange begun last
         self._release = release or release_rule(settings.silence_ns, settings.fall_ns)
         self._begun: Begun | None = None  # the last exchange, unless it has ended in agreement
         self.epoch = NO_EPOCH
@@ -110,6 +119,7 @@ class ModuleOptimizer:
         now_ns: int,
         available: bool = True,
         sequence_limit: int | None = None,
+        keys: Sequence[KeyReport] = (),
     ) -> Outbox:
         """Take in what came, return what has to go out. Call on every arrival and every few milliseconds.
 
@@ -119,12 +129,14 @@ class ModuleOptimizer:
             now_ns: steady time [ns].
             available: the own module answers; otherwise this optimizer leaves the group politely.
             sequence_limit: signal sequences beyond it come from a wrong clock and are not adopted.
+            keys: neighbours' keys, any order; of no use without privacy.
         """
         outbox = Outbox()
         self._notice_pause(now_ns)
-        if frames and not reports and self._agent is not None and available:  # the many steps of a round
+        if frames and not (reports or keys) and self._agent is not None and available:  # the many steps of a round
             self._run_agent([frame for frame in frames if self._usable(frame, now_ns)], now_ns, outbox)
             return outbox
+        self._veil.take(keys, now_ns)
         for report in reports:
             self._take_report(report, now_ns, sequence_limit)
         usable = [frame for frame in frames if self._usable(frame, now_ns)]
@@ -138,11 +150,10 @@ class ModuleOptimizer:
             self._linked_ns = now_ns
         if not available:
             self._watch.ended()
+        if self._veil.name != self._veiled:  # another key: the others begin anew too
+            self._agent, self._reported = None, False
         if self._agent is None and available and self.epoch != NO_EPOCH and self._settled(now_ns):
-            outbox.given_up = self._begun
-            self._begin_agent(now_ns)
-            usable += self._early.values()
-            self._early.clear()
+            usable += self._begin(now_ns, outbox)
         self._run_agent(usable, now_ns, outbox)
         # Who is linked will come to the same view; a neighbour that only one end hears may never.
         lately = now_ns - self._unrest_ns < self._settings.silence_ns
@@ -151,6 +162,7 @@ class ModuleOptimizer:
             most = self._settings.reports_at_a_time if differing else 1
             copies = min(1 + self.membership.known // KNOWN_PER_REPORT, most)
             outbox.reports += [self._report(now_ns) for _ in range(copies)]
+        self._veil.tell(outbox, now_ns)
         return outbox
 
     def base_kw(self, now_ns: int) -> float | None:
@@ -161,6 +173,11 @@ class ModuleOptimizer:
     def faults(self) -> Mapping[int, str]:
         """Neighbours that are excluded, and why."""
         return self._watch.faults
+
+    @property
+    def failed(self) -> str:
+        """Why the exchange in progress will not end in agreement, in words; empty if it may."""
+        return self._agent.failed if self._agent is not None else ""
 
     def island_share(self) -> float:
         """Share of the target that this module's island owes."""
@@ -190,6 +207,7 @@ class ModuleOptimizer:
         if self._sharing != before and self.epoch != NO_EPOCH:  # before the first nobody has any power to give up
             self._release.group_changed(share > 0.0, now_ns)
         self._watch.regrouped(self._linked, now_ns)
+        self._veil.regrouped(now_ns)
 
     def _usable(self, frame: Frame, now_ns: int) -> bool:
         """Count the sender as alive; keep a frame that only an agent to come can use."""
@@ -203,12 +221,13 @@ class ModuleOptimizer:
         return False
 
     def _shared(self) -> int:
-        """What the exchange is named by besides its epoch: the group, the target it shares out, the algorithm.
+        """What the exchange is named by besides its epoch: the group, the target it shares out, the algorithm, keys.
 
-        Modules set to different algorithms never agree, instead of reading each other's words wrongly.
+        Modules set to different algorithms never agree, instead of reading each other's words wrongly; nor do those
+        that would mask theirs by different keys.
         """
         shared = struct.pack("<If", self.membership.group.fingerprint, self.target_kw)
-        return zlib.crc32(shared + self._settings.algorithm.encode())
+        return zlib.crc32(shared + self._settings.algorithm.encode() + (self._veiled or b""))
 
     def _alike(self, neighbours: Sequence[int]) -> bool:
         """Whether these neighbours have the same membership as this module."""
@@ -224,7 +243,7 @@ class ModuleOptimizer:
         if not self._linked:
             lonely = not self.membership.heard or now_ns - self._linked_ns >= self._settings.silence_ns
             return lonely and now_ns >= self._alone_ns
-        return self._alike(self._linked)
+        return self._alike(self._linked) and self._veil.name is not None
 
     def _take_report(self, report: NeighborReport, now_ns: int, sequence_limit: int | None) -> None:
         if report.sender not in self.membership.neighbours or not self._watch.usable(report, now_ns):
@@ -238,12 +257,13 @@ class ModuleOptimizer:
             self._unrest_ns = now_ns
         if report.agreed:
             self._price_of_neighbours = report.lambda_eur_per_kwh
-        self._watch.compare(report, self.epoch, self._running_agent(report), now_ns)
+        keyless = self._veil.lacks(report.sender)
+        self._watch.compare(report, self.epoch, self._running_agent(report), now_ns, keyless)
         if not self._watch.adoptable(report) or _beyond(report.epoch, sequence_limit):
             return
         if report.epoch != self.epoch:
             self.start_epoch(report.epoch, report.target_kw, sequence_limit)
-        elif _caution(report.target_kw) < _caution(self.target_kw):
+        elif caution(report.target_kw) < caution(self.target_kw):
             # Two messages of one signal differed and not everyone heard both: all settle on the smaller target.
             self.target_kw = report.target_kw
             self._agent, self._reported = None, False
@@ -252,6 +272,18 @@ class ModuleOptimizer:
         """The agent of the exchange that a report speaks of."""
         same = report.epoch == self.epoch and report.membership == self.membership.group.fingerprint
         return self._agent if same else None
+
+    def _begin(self, now_ns: int, outbox: Outbox) -> list[Frame]:
+        """Begin the exchange, unless its masks may have been used; frames of it that came early."""
+        if not self._veil.begin(self.epoch, self.target_kw):
+            self.membership.renew()
+            return []
+        self._veiled = self._veil.name
+        outbox.given_up = self._begun
+        self._begin_agent(now_ns)
+        early = [*self._early.values()]
+        self._early.clear()
+        return early
 
     def _begin_agent(self, now_ns: int) -> None:
         """Freeze the snapshot and build the agent."""
@@ -275,7 +307,10 @@ class ModuleOptimizer:
             warm is not None
             and moved(snapshot.supply, self.agreement, settings.rating_kw[settings.module_id])
         )
-        self._agent = build_agent(self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold)
+        self._agent = build_agent(
+            self._settings.algorithm, problem, shown, warm, self._settings.resend_ns, cold,
+            masks=self._veil.masks,
+        )  # fmt: skip
         self._begun = Begun(
             self.epoch, self.target_kw, problem.target_kw, group, snapshot, warm, start, cold, now_ns
         )
@@ -290,6 +325,8 @@ class ModuleOptimizer:
         outbox.frames += agent.step(frames, now_ns)
         if agent.resends > resends:
             outbox.reports.append(self._report(now_ns))  # who waits may have missed the signal
+        if agent.failed:  # the powers agreed last hold; the next epoch has other masks
+            self._watch.ended()
         if agent.agreement is not None and self._begun is not None:
             first, self.agreement, self._reported = self.agreement is None, agent.agreement, True
             begun, self._begun = self._begun, None
@@ -325,7 +362,7 @@ class ModuleOptimizer:
             membership=self.membership.group.fingerprint,
             target_kw=self.target_kw,
             lambda_eur_per_kwh=agreement.lambda_eur_per_kwh if agreement else math.nan,
-            power_kw=agreement.power_kw if agreement else math.nan,
+            power_kw=agreement.power_kw if agreement and not self._veil.hides else math.nan,
             agreed=self._reported,
             link=self.membership.next_report(),
         )
@@ -334,8 +371,3 @@ class ModuleOptimizer:
 def _beyond(epoch: EpochId, sequence_limit: int | None) -> bool:
     """Whether an epoch's signal time lies after the limit (modulo 2^32)."""
     return sequence_limit is not None and 0 < (epoch.signal_sequence - sequence_limit) % 2**32 < 2**31
-
-
-def _caution(target_kw: float) -> tuple[float, float]:
-    """Order of targets: the smaller power first, charging before discharging."""
-    return abs(target_kw), target_kw

@@ -9,6 +9,8 @@ from v2g_nodes.core.dispatch.agent import Group
 from v2g_nodes.core.dispatch.price_grid import WarmStart
 from v2g_nodes.core.graph import Edges
 from v2g_nodes.core.membership import LinkReport
+from v2g_nodes.core.privacy.key_book import KeyReport
+from v2g_nodes.core.privacy.masks import NONE
 from v2g_nodes.core.supply import Supply
 from v2g_nodes.core.target import MAJORITY
 from v2g_nodes.core.types import Agreement, Box, EpochId, Frame
@@ -27,7 +29,7 @@ class NeighborReport:
         membership: fingerprint of the sender's group.
         target_kw: target of that epoch [kW]; NaN before the first.
         lambda_eur_per_kwh: last agreed price [EUR/kWh]; NaN before the first.
-        power_kw: last agreed base power [kW].
+        power_kw: last agreed base power [kW]; NaN where the modules hide their curves.
         agreed: the epoch has ended in agreement.
         link: a link report, the sender's or one passed on.
     """
@@ -119,7 +121,7 @@ class Decision:
 
 @dataclass
 class Outbox:
-    """What a step wants sent: curve frames and reports to all neighbours, a decision to the own module.
+    """What a step wants sent: curve frames, reports and keys to all neighbours, a decision to the own module.
 
     `given_up` is an exchange that was begun and then ended by a newer epoch or group, told when the next one begins.
     """
@@ -128,6 +130,7 @@ class Outbox:
     reports: list[NeighborReport] = field(default_factory=list)
     decision: Decision | None = None
     given_up: Begun | None = None
+    keys: list[KeyReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ class OptimizerSettings:
         island_rule: MAJORITY or NAMEPLATE_SHARE (core/target.py).
         algorithm: one of core/dispatch/methods.py METHODS, the same at every module.
         fall_ns: time in which any module's base power has come down from its rating [ns].
+        privacy: one of core/privacy/masks.py PRIVACIES, the same at every module; MASKS with supply_curve only.
     """
 
     module_id: int
@@ -165,3 +169,4 @@ class OptimizerSettings:
     island_rule: str = MAJORITY
     algorithm: str = "supply_curve"
     fall_ns: int = 3_700_000_000
+    privacy: str = NONE

@@ -49,6 +49,11 @@ def target_kw(
     return to_float32(planned - shaving)
 
 
+def caution(target_kw: float) -> tuple[float, float]:
+    """Order of the targets of one epoch, of which the first counts: the smaller power, charging before discharging."""
+    return abs(target_kw), target_kw
+
+
 def island_target_kw(
     target_kw: float, members: Collection[int], present: Collection[int], rating_w: Mapping[int, int], rule: str
 ) -> float:

@@ -12,8 +12,9 @@ from v2g_nodes.core.cost import CostParameters
 from v2g_nodes.core.membership import LinkReport
 from v2g_nodes.core.optimizer_types import NeighborReport
 from v2g_nodes.core.plan import Plan
+from v2g_nodes.core.privacy.key_book import KeyReport
 from v2g_nodes.core.types import EpochId, Frame
-from v2g_nodes.msg import Curve, DecisionRecord, GridSignal, MarketPlan, NeighborState
+from v2g_nodes.msg import Curve, DecisionRecord, GridSignal, MarketPlan, MaskKey, NeighborState
 
 NS_PER_S = 1_000_000_000
 _COST_FIELDS = tuple(CostParameters.__dataclass_fields__)
@@ -152,6 +153,27 @@ def cost_parameters(message: DecisionRecord) -> CostParameters:
         ValueError: a record of another version.
     """
     return CostParameters(**dict(zip(_COST_FIELDS, message.cost_parameters, strict=True)))
+
+
+def key_message(report: KeyReport) -> MaskKey:
+    """Key -> message."""
+    message = MaskKey(stamp=report.stamp, book=report.book, module_id=report.sender, origin=report.origin)
+    message.public_key = list(report.public)
+    message.checksum = _key_checksum(message)
+    return message
+
+
+def key_report(message: MaskKey) -> KeyReport | None:
+    """Message -> key; None where the checksum does not fit."""
+    if message.checksum != _key_checksum(message):
+        return None
+    public = bytes(message.public_key)
+    return KeyReport(message.module_id, message.origin, message.stamp, public, message.book)
+
+
+def _key_checksum(message: MaskKey) -> int:
+    head = struct.pack("<QIBB", message.stamp, message.book, message.module_id, message.origin)
+    return zlib.crc32(head + bytes(message.public_key))
 
 
 def plan_of(message: MarketPlan) -> Plan:

@@ -54,6 +54,7 @@ class ExchangeDiagnostics:
             "last agreement s ago": age_s,
             "epoch ms": self._epoch_ms,
             "own module silent s": silence_s,
+            "privacy": p.privacy,
         })  # fmt: skip
         if agreement is not None:
             status.values |= {
@@ -64,6 +65,8 @@ class ExchangeDiagnostics:
                 "target of the island kW": agreement.target_kw,
                 "beyond what the modules can kW": agreement.target_kw - agreement.clipped_target_kw,
             }
+        if optimizer.failed:
+            status.warn(optimizer.failed)
         for k, why in sorted(optimizer.faults.items()):
             status.error(f"module {k} excluded: {why}")
             status.values[f"excluded {k}"] = why

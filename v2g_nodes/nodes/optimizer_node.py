@@ -18,6 +18,8 @@ from v2g_nodes.core.freshness import SourceChoice
 from v2g_nodes.core.optimizer import ModuleOptimizer
 from v2g_nodes.core.optimizer_types import Decision, NeighborReport, Outbox, Snapshot
 from v2g_nodes.core.plan import Plan
+from v2g_nodes.core.privacy.key_book import KeyReport
+from v2g_nodes.core.privacy.masks import MASKS
 from v2g_nodes.core.supply import BoxedCost
 from v2g_nodes.core.target import target_kw
 from v2g_nodes.core.types import Box, EpochId, Frame
@@ -27,13 +29,14 @@ from v2g_nodes.msg import (
     Curve,
     GridSignal,
     MarketPlan,
+    MaskKey,
     ModuleStatus,
     NeighborState,
 )
 from v2g_nodes.nodes import convert, streams
 from v2g_nodes.nodes.base import ManagedNode
 from v2g_nodes.nodes.exchange_diagnostics import ExchangeDiagnostics
-from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, cost_of, offer_of, settings_of
+from v2g_nodes.nodes.optimizer_parameters import OptimizerParameters, cost_of, key_pair_of, offer_of, settings_of
 from v2g_nodes.nodes.optimizer_record import AgreedEpoch, OptimizerRecord
 from v2g_nodes.nodes.trials import Trials
 
@@ -68,7 +71,7 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         settings = settings_of(p)
         self._record = OptimizerRecord(settings, self._cost)
         self._optimizer = ModuleOptimizer(
-            settings, int(time.time() * 65536), self._freeze, self._in_force_kw, self._record.release
+            settings, int(time.time() * 65536), self._freeze, self._in_force_kw, self._record.release, key_pair_of(p)
         )
         hold_s = p.held_s(p.signal_hold_s)
         self._sources = SourceChoice(round(hold_s * 1e9 / p.speed), round(p.epoch_period_s * 0.5e9 / p.speed))
@@ -86,10 +89,12 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         self._states_sent = 0
         self._state_out = self.publisher(streams.NEIGHBOR_STATE)
         self._curve_out = self.publisher(streams.CURVE)
+        self._key_out = self.publisher(streams.MASK_KEY) if p.privacy == MASKS else None
         self._setpoint_out = self.publisher(streams.BASE_SETPOINT)
         self._record_out = self.publisher(streams.DECISION_RECORD)
         self._diagnostics = ExchangeDiagnostics(self, self._optimizer, self._own_silence_s)
         self._faults: dict[int, str] = {}  # excluded neighbours, as told last
+        self._failed = ""  # why the exchange fails, as told last
 
     def activate(self) -> None:
         """Listen to neighbours, own module, signal and plan."""
@@ -100,6 +105,8 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             space = f"/ek3_{neighbour:02d}"
             self.listen(streams.CURVE, self._on_curve, space)
             self.listen(streams.NEIGHBOR_STATE, self._on_state, space)
+            if self._key_out is not None:
+                self.listen(streams.MASK_KEY, self._on_key, space)
         self.listen(streams.APPLIED, self._on_applied)
         self.listen(streams.STATUS, self._on_status)
         self.listen(streams.GRID_SIGNAL, self._on_signal)
@@ -128,8 +135,18 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             if report is not None:
                 self._step((), (report,))
 
+    def _on_key(self, message: MaskKey) -> None:
+        for heard in self._trials.heard(message):
+            report = convert.key_report(heard)
+            if report is not None:
+                self._step((), (), (report,))
+
     def _on_tick(self) -> None:
         self._step((), ())
+        if self._optimizer.failed != self._failed:
+            self._failed = self._optimizer.failed
+            if self._failed:
+                self.get_logger().warning(f"no agreement in this epoch: {self._failed}", throttle_duration_sec=5.0)
         if self._optimizer.faults.keys() != self._faults.keys():
             self._tell_excluded()
         if self._record.waits(time.monotonic_ns()):
@@ -186,11 +203,13 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
             self._signal_ns = now_ns
             self._step((), ())
 
-    def _step(self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...]) -> None:
+    def _step(
+        self, frames: tuple[Frame, ...], reports: tuple[NeighborReport, ...], keys: tuple[KeyReport, ...] = ()
+    ) -> None:
         now_ns = time.monotonic_ns()
         before = (self._optimizer.epoch, self._optimizer.membership.group)
         limit = self._sequence_limit() if reports else None
-        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit)
+        outbox = self._optimizer.step(frames, reports, now_ns, self._available(now_ns), limit, keys)
         if (self._optimizer.epoch, self._optimizer.membership.group) != before:
             self._signal_ns = now_ns  # a signal adopted from a neighbour, or a new group that begins again
             self._publish_setpoint()  # whose island owes nothing any more goes to zero at once
@@ -242,6 +261,10 @@ class OptimizerNode(ManagedNode[OptimizerParameters]):
         for frame in outbox.frames:
             self._curve_out.publish(convert.curve_message(frame))
             self._curves_sent += 1
+        if self._key_out is not None:
+            for key in outbox.keys:
+                self._states_sent += 1
+                self._key_out.publish(convert.key_message(key))
         if outbox.decision is not None:
             self._decide(outbox.decision)
             self._reports_later += outbox.reports  # others may still be in their last round

@@ -11,6 +11,8 @@ from v2g_nodes.core.epoch_start import OfferRule
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.limits import ModuleRating
 from v2g_nodes.core.optimizer_types import OptimizerSettings
+from v2g_nodes.core.privacy.key_book import KeyPair
+from v2g_nodes.core.privacy.masks import MASKS
 from v2g_nodes.nodes.parameters import parameter
 from v2g_nodes.nodes.trials import TrialParameters
 
@@ -28,6 +30,7 @@ class OptimizerParameters(TrialParameters):
     edges_flat: tuple[int, ...] = parameter((), "links a1, b1, a2, b2, ...")
     on_bus: bool = parameter(False, "neighbours are heard on the CAN bus alone, not on their own topics")
     algorithm: str = parameter("supply_curve", "how the modules agree")
+    privacy: str = parameter("none", "none, or masks that hide the module's curve from its neighbours")
     island_rule: str = parameter("majority", "who owns the target when the station falls apart")
     price_span_eur_per_kwh: float = parameter(1.0, "cold price range is plus and minus this", "EUR/kWh", 1e-6, 1e3)
     headroom_kw: float = parameter(0.0, "power left for droop on each side", "kW", 0.0, 100.0, settable=True)
@@ -63,6 +66,15 @@ def offer_of(p: OptimizerParameters) -> OfferRule:
     return OfferRule(rating, cost_of(p), p.headroom_kw, p.epoch_period_s)
 
 
+def key_pair_of(p: OptimizerParameters) -> KeyPair | None:
+    """A new key where curves are hidden."""
+    if p.privacy != MASKS:
+        return None
+    from v2g_nodes.nodes.key_pair import X25519KeyPair  # a library that no other node of a simulated station needs
+
+    return X25519KeyPair()
+
+
 def settings_of(p: OptimizerParameters) -> OptimizerSettings:
     """What the optimizer is built from.
 
@@ -88,6 +100,7 @@ def settings_of(p: OptimizerParameters) -> OptimizerSettings:
         resend_ns=round(p.resend_ms * 1e6),
         island_rule=p.island_rule,
         algorithm=p.algorithm,
+        privacy=p.privacy,
         fall_ns=round(1e9 * p.fall_s / p.speed),
     )
     if not p.on_bus:

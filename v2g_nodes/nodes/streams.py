@@ -21,6 +21,7 @@ from v2g_nodes.msg import (
     DecisionRecord,
     GridSignal,
     MarketPlan,
+    MaskKey,
     Meter,
     ModuleStatus,
     NeighborState,
@@ -71,6 +72,7 @@ GRID_METER = Stream("/grid/meter", Meter, "1 Hz", 0.0)
 MARKET_PLAN = Stream("/market/plan", MarketPlan, "on change and every 10 s", 0.0, reliable=True, latched=True, depth=1)
 NEIGHBOR_STATE = Stream("neighbor_state", NeighborState, "per epoch and heartbeat, 20 Hz", 0.5)
 CURVE = Stream("curve", Curve, "one per round", 0.0)
+MASK_KEY = Stream("mask_key", MaskKey, "once a second, where curves are hidden", 0.0)
 BUS_STATE = Stream("/bus/neighbor_state", NeighborState, "what the CAN bus carries, of all modules", 0.5, depth=64)
 BUS_CURVE = Stream("/bus/curve", Curve, "what the CAN bus carries, of all modules", 0.0, depth=64)
 BASE_SETPOINT = Stream("base_setpoint", BaseSetpoint, "per epoch and 10 Hz", 1.0)

@@ -21,6 +21,7 @@ from v2g_nodes.core.optimizer_types import (
     OptimizerSettings,
     Outbox,
 )
+from v2g_nodes.core.privacy.key_book import KeyPair, KeyReport
 from v2g_nodes.core.target import to_float32
 from v2g_nodes.core.types import EpochId, Frame
 from v2g_nodes.sim.churn_links import TICK_NS, ChurnLinks
@@ -40,6 +41,7 @@ class Mail:
 
     frames: list[Frame] = field(default_factory=list)
     reports: list[NeighborReport] = field(default_factory=list)
+    keys: list[KeyReport] = field(default_factory=list)
 
 
 class Churn:
@@ -53,6 +55,7 @@ class Churn:
         burst_ms: mean length of the times in which a link loses everything; 0 = losses are independent.
         freeze: snapshot of a module; `sloping_snapshot` by default.
         settings: template; its module_id, edges and ratings are replaced.
+        key_pair: a new key for each life, where the settings ask for masks.
     """
 
     def __init__(
@@ -64,7 +67,9 @@ class Churn:
         burst_ms: float = 0.0,
         freeze: Freeze | None = None,
         settings: OptimizerSettings | None = None,
+        key_pair: Callable[[], KeyPair] | None = None,
     ) -> None:
+        self._key_pair = key_pair
         self.ids = tuple(sorted(rating_kw))
         self.edges = edges
         self.rating_kw = dict(rating_kw)
@@ -106,8 +111,9 @@ class Churn:
         settings = replace(self.settings, module_id=module_id)
         life = self.random.getrandbits(32) if life is None else life
         self.optimizers[module_id] = ModuleOptimizer(
-            settings, life, lambda: self._freeze(module_id), lambda: self.watch.power.in_force_kw(module_id)
-        )
+            settings, life, lambda: self._freeze(module_id), lambda: self.watch.power.in_force_kw(module_id),
+            pair=self._key_pair() if self._key_pair else None,
+        )  # fmt: skip
         self.absent.discard(module_id)
 
     def kill(self, module_id: int) -> None:
@@ -131,6 +137,7 @@ class Churn:
         inbox = self._inbox(self.tick + self.random.choice((1, 2)), module_id)
         inbox.frames += mail.frames
         inbox.reports += mail.reports
+        inbox.keys += mail.keys
 
     def leave(self, module_id: int) -> None:
         """Polite leave: the optimizer runs on, its module is not available."""
@@ -242,9 +249,9 @@ class Churn:
                 self._waiting.setdefault(module_id, []).append(mail)
             return
         now_ns, limit = self.tick * TICK_NS, self.sequence + 2 * SEQUENCES_PER_S
-        frames, reports = (mail.frames, mail.reports) if mail else ((), ())
-        outbox = optimizer.step(frames, reports, now_ns, module_id not in self.absent, limit)
-        if outbox.frames or outbox.reports:
+        frames, reports, keys = (mail.frames, mail.reports, mail.keys) if mail else ((), (), ())
+        outbox = optimizer.step(frames, reports, now_ns, module_id not in self.absent, limit, keys)
+        if outbox.frames or outbox.reports or outbox.keys:
             distort = self.distort.get(module_id)
             self._send(module_id, distort(outbox) if distort else outbox)
         if outbox.decision:
@@ -254,6 +261,7 @@ class Churn:
     def _send(self, sender: int, outbox: Outbox) -> None:
         self.sent["curve"] += len(outbox.frames)
         self.sent["neighbor_state"] += len(outbox.reports)
+        self.sent["mask_key"] += len(outbox.keys)
         for hearer in self._neighbours[sender]:
             link = (sender, hearer)
             for frame in outbox.frames:
@@ -262,6 +270,9 @@ class Churn:
             for report in outbox.reports:
                 if due := self.links.arrival(link, self.tick):
                     self._inbox(due, hearer).reports.append(report)
+            for key in outbox.keys:
+                if due := self.links.arrival(link, self.tick):
+                    self._inbox(due, hearer).keys.append(key)
 
     def _inbox(self, tick: int, hearer: int) -> Mail:
         """What arrives at a module in a tick to come."""
@@ -273,9 +284,16 @@ def _newest(mails: Iterable[Mail]) -> Mail:
     """Of each sender and kind as much as waits in a full queue."""
     frames: dict[int, deque[Frame]] = {}
     reports: dict[int, deque[NeighborReport]] = {}
+    keys: dict[int, deque[KeyReport]] = {}
     for mail in mails:
         for frame in mail.frames:
             frames.setdefault(frame.sender, deque(maxlen=QUEUE)).append(frame)
         for report in mail.reports:
             reports.setdefault(report.sender, deque(maxlen=QUEUE)).append(report)
-    return Mail([f for queue in frames.values() for f in queue], [r for queue in reports.values() for r in queue])
+        for key in mail.keys:
+            keys.setdefault(key.sender, deque(maxlen=QUEUE)).append(key)
+    return Mail(
+        [f for queue in frames.values() for f in queue],
+        [r for queue in reports.values() for r in queue],
+        [k for queue in keys.values() for k in queue],
+    )

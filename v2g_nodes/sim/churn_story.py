@@ -6,12 +6,15 @@ A story is named by its seed and number and always goes the same way. It ends ea
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from v2g_nodes.core.graph import Edges, build_edges
 from v2g_nodes.core.optimizer_types import OptimizerSettings
+from v2g_nodes.core.privacy.key_book import KeyPair
+from v2g_nodes.core.privacy.masks import MASKS, NONE
 from v2g_nodes.core.target import MAJORITY
 from v2g_nodes.sim.churn import Churn
 from v2g_nodes.sim.churn_events import CHURN_WEIGHTS, Events
@@ -91,9 +94,10 @@ class StoryTeller:
 
     Args:
         options: what the story is made from.
+        key_pair: a new key for each life; with it modules hide their curves.
     """
 
-    def __init__(self, options: StoryOptions) -> None:
+    def __init__(self, options: StoryOptions, key_pair: Callable[[], KeyPair] | None = None) -> None:
         self.options = options
         self._random = random = np.random.default_rng([options.seed, options.number])
         graph = str(random.choice(GRAPHS))
@@ -104,11 +108,11 @@ class StoryTeller:
         spread = float(random.choice(IDLE_SPREADS))
         self.vehicles = Vehicles(rating_kw, random, spread)
         rule = str(random.choice(RULES))
-        settings = OptimizerSettings(0, (), {}, 1.0, island_rule=rule)
+        settings = OptimizerSettings(0, (), {}, 1.0, island_rule=rule, privacy=MASKS if key_pair else NONE)
         burst_ms = float(random.choice((0.0, 0.0, 30.0))) if options.loss else 0.0
         self.churn = Churn(
             _edges(graph, ids, random), rating_kw, int(random.integers(2**32)), options.loss, burst_ms,
-            self.vehicles.freeze, settings,
+            self.vehicles.freeze, settings, key_pair,
         )  # fmt: skip
         self.churn.watch.power.trading = spread > 0.0
         self._events = Events(self.churn, self.vehicles, random)

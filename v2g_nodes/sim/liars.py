@@ -32,7 +32,7 @@ class Liar:
             frames = []
         if self._lie == "curve":
             frames = [f._replace(values=tuple(int(self._factor * value) for value in f.values)) for f in frames]
-        return Outbox(frames, [self._report(report) for report in outbox.reports], outbox.decision)
+        return replace(outbox, frames=frames, reports=[self._report(report) for report in outbox.reports])
 
     def _report(self, report: NeighborReport) -> NeighborReport:
         first = self._first = self._first or report

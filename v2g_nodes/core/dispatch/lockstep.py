@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.price_grid import WarmStart
+from v2g_nodes.core.errors import MaskError
 from v2g_nodes.core.exchange import Exchange, exchange_tag
 from v2g_nodes.core.types import Agreement, Frame
 
@@ -59,6 +60,7 @@ class RoundsAgent(Generic[Outcome]):
         self, member: int, links: Sequence[int], tag: int, resend_ns: int, warm: WarmStart | None = None
     ) -> None:
         self.links = tuple(links)
+        self.failed = ""  # why there will be no result, in words; neighbours are answered all the same
         self._exchange = Exchange(member, links, tag, resend_ns)
         self._outcome: Outcome | None = None
         self._begin(warm)
@@ -98,6 +100,7 @@ class RoundsAgent(Generic[Outcome]):
     def _begin(self, warm: WarmStart | None) -> None:
         """(Re)start; without memory, or with that of the exchange that the warm start names."""
         self._exchange.restart(warm.tag if warm else COLD)
+        self.failed = ""
         self._algorithm = self._rounds(warm)
         self._started = False
 
@@ -116,7 +119,7 @@ class RoundsAgent(Generic[Outcome]):
     def _advance(self, now_ns: int) -> Frame | None:
         """Do all rounds that the frames in hand allow; the frame of the last one, if any."""
         latest = None
-        while self._outcome is None:
+        while self._outcome is None and not self.failed:
             try:
                 if self._started:
                     received = self._exchange.complete()
@@ -129,6 +132,10 @@ class RoundsAgent(Generic[Outcome]):
             except StopIteration as end:
                 self._exchange.finished = True
                 self._outcome = self._concluded(end.value)
+                break
+            except MaskError as error:
+                self._exchange.finished = True
+                self.failed = str(error)
                 break
             latest = self._exchange.post(words, exponent, now_ns)
         return latest

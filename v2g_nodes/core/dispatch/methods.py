@@ -16,6 +16,7 @@ from v2g_nodes.core.dispatch.primal_dual import PrimalDualAgent
 from v2g_nodes.core.dispatch.supply_curve import SupplyCurveAgent
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.graph import Edges
+from v2g_nodes.core.privacy.masks import MaskOf
 
 METHODS = ("supply_curve", "newton", "admm", "primal_dual", "price_tracking")
 FIXED_POINT = ("exact", "tree")  # averages of which every member has the same bits
@@ -51,6 +52,7 @@ def build_agent(
     resend_ns: int,
     cold: bool = False,
     averaging: str | None = None,
+    masks: MaskOf | None = None,
 ) -> LockstepAgent:
     """One module's side of one epoch.
 
@@ -62,9 +64,10 @@ def build_agent(
         resend_ns: pause before a waiting member repeats its frame [ns].
         cold: begin without memory all the same.
         averaging: one of `averagings(method)`; None = default_averaging.
+        masks: hide the own curve from the other members; None = show it.
 
     Raises:
-        InputError: unknown method, or an average that it can't use.
+        InputError: unknown method, an average that it can't use, or masks for a method without.
     """
     averaging = averaging or default_averaging(method, group.members, group.edges)
     if method not in METHODS:
@@ -72,7 +75,9 @@ def build_agent(
     if averaging not in averagings(method):
         raise InputError(f"averaging of {method} is {averaging!r}, allowed {', '.join(averagings(method))}")
     if method == "supply_curve":
-        return SupplyCurveAgent(problem, group, warm, resend_ns, cold)
+        return SupplyCurveAgent(problem, group, warm, resend_ns, cold, masks)
+    if masks is not None:
+        raise InputError(f"masks with {method}, allowed with supply_curve")
     if cold:
         problem = replace(problem, start_eur_per_kwh=None)
     if method == "price_tracking" and averaging == "metropolis":

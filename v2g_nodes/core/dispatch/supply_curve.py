@@ -30,11 +30,12 @@ Source: DERIVED from the dual of the allocation problem (its dual function is th
 from __future__ import annotations
 
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from v2g_nodes.core.averaging.ball_sum import BallSum, sum_plan
+from v2g_nodes.core.averaging.wrapped_sum import WrappedSum
 from v2g_nodes.core.dispatch.agent import Group, LocalProblem
 from v2g_nodes.core.dispatch.lockstep import LockstepAgent, Result, Rounds, Words
 from v2g_nodes.core.dispatch.price_grid import (
@@ -49,7 +50,9 @@ from v2g_nodes.core.dispatch.price_grid import (
     refined_prices,
     warm_prices,
 )
+from v2g_nodes.core.errors import MaskError
 from v2g_nodes.core.exchange import INT16_MAX
+from v2g_nodes.core.privacy.masks import MaskOf
 
 GAP_TOLERANCE = 6e-4  # accept a first pass whose bound is this share of the cost; the target is a gap below 1e-3
 
@@ -63,11 +66,19 @@ class SupplyCurveAgent(LockstepAgent):
         warm: what the last agreed epoch left, or None for a cold start.
         resend_ns: pause before a waiting member repeats its frame [ns].
         cold: begin with the whole price range all the same.
+        masks: hide the own curve in the sum (core/privacy/masks.py); None = it goes out as it is.
     """
 
     def __init__(
-        self, problem: LocalProblem, group: Group, warm: WarmStart | None, resend_ns: int, cold: bool = False
+        self,
+        problem: LocalProblem,
+        group: Group,
+        warm: WarmStart | None,
+        resend_ns: int,
+        cold: bool = False,
+        masks: MaskOf | None = None,
     ) -> None:
+        self._masks = masks
         self._offset = (1 + group.members.index(problem.module_id)) * _GOLDEN % 1.0
         self._plan = sum_plan(group.members, group.edges)
         self._warm = warm
@@ -88,12 +99,14 @@ class SupplyCurveAgent(LockstepAgent):
             unit_kw = 2.0**exponent
             offers_kw: list[float] = self._problem.supply.response(np.array(prices)).tolist()
             units = [math.floor((kw - base_kw) / unit_kw + self._offset) for kw in offers_kw]
-            sum_ = BallSum(self._plan, self._problem.module_id, units)
-            curves: dict[int, Words] = {}  # of the neighbours, from the first round
+            sum_ = self._sum(units, iteration)
+            curves: dict[int, Words] = {}  # of the neighbours, from the first round; masked ones say nothing
+            shown = () if self._masks else self.links
             while not sum_.done:
                 received = yield sum_.ball, exponent
-                curves = curves or dict(zip(self.links, received, strict=True))
+                curves = curves or dict(zip(shown, received, strict=False))
                 sum_.advance(received)
+            self._check(sum_.total)
             totals_kw = tuple(accumulate((base_total_kw + unit_kw * total for total in sum_.total), max))
             known = finite_prices(prices, span)
             crossing = find_crossing(totals_kw, target_kw)
@@ -119,6 +132,24 @@ class SupplyCurveAgent(LockstepAgent):
             exponent = _exponent(left_kw, self._members)
         price = (1 - share) * known[k] + share * known[k + 1]
         return Result(price, power_kw, clipped_kw, self._memory(curve, known, totals_kw, clipped_kw))
+
+    def _sum(self, units: list[int], iteration: int) -> BallSum:
+        """Sum of the members' units. Its total fits int16 (see `_exponent`), so masks that wrap round change no bit."""
+        plan, own = self._plan, self._problem.module_id
+        if self._masks is None:
+            return BallSum(plan, own, units)
+        masks = self._masks(self.bracket, iteration)
+        return WrappedSum(plan, own, [unit + mask for unit, mask in zip(units, masks, strict=True)])
+
+    def _check(self, total: Words) -> None:
+        """Refuse what is no supply curve; words from masks that do not cancel pass once in a million times.
+
+        Raises:
+            MaskError: the masked total falls from one price to the next, by more than a unit per member.
+        """
+        falls = [before - after for before, after in pairwise(total)]
+        if self._masks and max(falls) > self._members:
+            raise MaskError("the sum of the masked curves falls with the price: the members' masks do not cancel")
 
     def _bracket(self, totals_kw: Curve, cell: int, error_kw: float) -> tuple[int, int]:
         """First and last price of the cell, wider by a cell on a side whose total may be wrong about the target."""
