@@ -43,7 +43,7 @@ IN: dict[str, tuple[Stream, ...]] = {
     "droop": (streams.GRID_SIGNAL, streams.BASE_SETPOINT),
     "optimizer": (streams.APPLIED, streams.STATUS, streams.GRID_SIGNAL, streams.MARKET_PLAN),
     "can_bridge": (streams.GRID_SIGNAL, streams.MARKET_PLAN),
-    "station_monitor": (streams.GRID_SIGNAL, streams.DIAGNOSTICS),
+    "station_monitor": (streams.GRID_SIGNAL, streams.MARKET_PLAN, streams.DIAGNOSTICS),
     "plant": (streams.GRID_SIGNAL,),
 }
 # streams of the modules that its parameter module_ids names
