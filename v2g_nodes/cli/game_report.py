@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from v2g_nodes import __version__
 from v2g_nodes.cli.game_figures import Study
 from v2g_nodes.cli.game_table import Table, tables, text
-from v2g_nodes.cli.page import html_page, svg
-from v2g_nodes.cli.report_figures import ACCENT, COLD, STYLE
+from v2g_nodes.cli.page import html_page
+from v2g_nodes.cli.report_figures import ACCENT, COLD, Draw, axis_svg
 from v2g_nodes.core.types import FloatArray
 
-Draw = Callable[[Axes], None]
 WORDS = {
     "modules": "modules", "target_kw": "kW bought, and what fits through", "marginal_price_eur_per_kwh": "EUR/kWh",
     "vcg_budget_eur_per_h": "EUR/h left by VCG", "misreports_profitable_vcg": "lies that pay: VCG",
@@ -53,7 +51,7 @@ def _page(found: Study, figures: Mapping[str, Any]) -> str:
         "What the station pays each module [EUR/h]": _payments(found),
         "Gain of lies over the truth, sorted [EUR/h]": _gains(found),
     }
-    plots = "".join(f'<div class="plot">{_svg(title, draw)}</div>' for title, draw in panels.items())
+    plots = "".join(f'<div class="plot">{axis_svg(title, draw)}</div>' for title, draw in panels.items())
     cards = "".join(f'<div class="card"><b>{html.escape(text(figures[key]))}</b><span>{words}</span></div>'
                     for key, words in WORDS.items())  # fmt: skip
     good = figures["verdict"] == "ok"
@@ -76,16 +74,6 @@ def _table(table: Table) -> str:
 
     cells = "".join(f"<tr>{''.join(cell(k, value) for k, value in enumerate(row))}</tr>" for row in (columns, *rows))
     return f'<h2>{html.escape(title)}</h2><div class="table"><table>{cells}</table></div>'
-
-
-def _svg(title: str, draw: Draw) -> str:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.0, 3.2), layout="constrained")
-        axis = figure.subplots()
-        axis.set_title(title)
-        draw(axis)
-        axis.legend()
-        return svg(figure)
 
 
 def _convergence(found: Study) -> Draw:

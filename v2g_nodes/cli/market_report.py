@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from v2g_nodes import __version__
 from v2g_nodes.cli.market_figures import Draw, day_panels, draw
 from v2g_nodes.cli.market_peers import PEERS
 from v2g_nodes.cli.market_runs import MarketRun
 from v2g_nodes.cli.market_study_figures import case_panel, gain_panel, guarantee_panel, mix_panel, pattern_panel
 from v2g_nodes.cli.market_table import HOURLY, METHOD_NAMES, MIX_HEAD, hour_rows, mix_table, trend_rows
+from v2g_nodes.cli.output import plain
 from v2g_nodes.cli.page import html_page
 from v2g_nodes.planning.market.studies import CHARGERS_KW, FLEETS, STAKES, UTILITIES, Case, pattern
 
@@ -77,7 +76,7 @@ limit</p>
 
 
 def _write(folder: Path, summary: Mapping[str, Any], title: str, body: str) -> Path:
-    (folder / "summary.json").write_text(json.dumps(_plain(summary), allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(plain(summary), allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
     page.write_text(html_page(title, body), encoding="utf-8")
     return page
@@ -167,15 +166,3 @@ def _number(value: float | None, form: str = "{:.2f}") -> str:
 
 def _foot() -> str:
     return f'<p class="sub">v2g_nodes {__version__}; the numbers of every figure are in summary.json</p>'
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON values, arrays among them
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -6,13 +6,13 @@ import html
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from v2g_nodes import __version__
 from v2g_nodes.cli.network_figures import draw, panels
 from v2g_nodes.cli.network_runs import Run
+from v2g_nodes.cli.output import plain
 from v2g_nodes.cli.page import html_page
 
 CARDS = (
@@ -42,7 +42,7 @@ def write_report(folder: Path, run: Run) -> Path:
         "buses": list(day.grid.buses), "generation_eur_by_slot": plan.evaluation.cost_eur,
         "power_kw": plan.power_kw, "energy_kwh": day.vehicles.energy_kwh(plan.power_kw, day.slot_h),
     }  # fmt: skip
-    (folder / "summary.json").write_text(json.dumps(_plain(numbers), allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(plain(numbers), allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
     page.write_text(_page(run), encoding="utf-8")
     return page
@@ -95,15 +95,3 @@ def _shown(value: object, form: str = "") -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "–"
     return (form or ("{:.9g}" if isinstance(value, float) else "{}")).format(value)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON values, arrays among them
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value

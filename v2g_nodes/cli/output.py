@@ -6,7 +6,7 @@ import json as json_module
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +29,7 @@ def emit(result: Mapping[str, object], json: str | None, title: str) -> None:
     if json is None:
         _show(result, title)
         return
-    text = json_module.dumps({key: _plain(value) for key, value in result.items()}, allow_nan=False)
+    text = json_module.dumps(plain(result), allow_nan=False)
     if json == "-":
         print(text, flush=True)
         return
@@ -62,10 +62,14 @@ def progress(count: int, what: str) -> Iterable[int]:
     return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _plain(value: object) -> object:
-    """Numbers of any library as Python's own; what is not finite becomes null."""
-    if hasattr(value, "item"):
-        value = value.item()
+def plain(value: Any) -> Any:  # noqa: ANN401 - JSON values, arrays among them
+    """Mappings, arrays and numbers of any library as Python's own; what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

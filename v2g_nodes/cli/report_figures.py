@@ -17,6 +17,7 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.sim.time_axis import format_clock
 
 Series = Mapping[str, Any]
+Draw = Callable[[Axes], None]
 
 SOC_MOVED = 0.02  # less movement would be a flat line on the scale of all modules' levels
 WIDE = 8.0  # largest over median beyond which a linear scale would hide the median
@@ -87,6 +88,22 @@ def panel_svg(panel: Panel, series: Series) -> str:
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         _fill(panel, figure.subplots(), series)
         return svg(figure, transparent=True)
+
+
+def axis_svg(title: str, draw: Draw) -> str:
+    """One plot with a legend as an `<svg>` element.
+
+    Args:
+        title: with what it shows and the unit.
+        draw: fills the axis.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.0, 3.2), layout="constrained")
+        axis = figure.subplots()
+        axis.set_title(title)
+        draw(axis)
+        axis.legend()
+        return svg(figure)
 
 
 def _fill(panel: Panel, axis: Axes, series: Series) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from v2g_nodes import __version__
-from v2g_nodes.cli.page import html_page, svg
-from v2g_nodes.cli.report_figures import STYLE
+from v2g_nodes.cli.page import html_page
+from v2g_nodes.cli.report_figures import Draw, axis_svg
 from v2g_nodes.cli.valley_inputs import Inputs
 from v2g_nodes.planning.valley.plan import ValleyPlan
 from v2g_nodes.planning.valley.studies import SLOTS, by_benefit, by_cell_price, distances_by_eta
 
-Draw = Callable[[Axes], None]
 SHOWN_STEPS = 6  # of the iteration, as lines of a figure
 
 
@@ -71,7 +68,7 @@ def write_report(folder: Path, inputs: Inputs, plan: ValleyPlan, figures: Mappin
 
 
 def _page(panels: Mapping[str, Draw], figures: Mapping[str, Any]) -> str:
-    plots = "".join(f'<div class="plot">{_svg(title, draw)}</div>' for title, draw in panels.items())
+    plots = "".join(f'<div class="plot">{axis_svg(title, draw)}</div>' for title, draw in panels.items())
     rows = "".join(f"<tr><td><code>{key}</code></td><td>{html.escape(_text(value))}</td></tr>"
                    for key, value in figures.items() if key not in ("notes", "reasons"))  # fmt: skip
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in figures["notes"])
@@ -81,16 +78,6 @@ def _page(panels: Mapping[str, Draw], figures: Mapping[str, Any]) -> str:
 <div class="plots">{plots}</div><h2>Figures</h2><div class="table"><table>{rows}</table></div>
 <h2>Input</h2><ul>{notes}</ul>{"<h2>Vehicles that lack energy</h2><ul>" + short + "</ul>" if short else ""}
 <p class="sub">v2g_nodes {__version__}</p>""")
-
-
-def _svg(title: str, draw: Draw) -> str:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.0, 3.2), layout="constrained")
-        axis = figure.subplots()
-        axis.set_title(title)
-        draw(axis)
-        axis.legend()
-        return svg(figure)
 
 
 def _lines(hours: Any, lines: Mapping[str, Any]) -> Draw:  # noqa: ANN401 - arrays of the same shape
