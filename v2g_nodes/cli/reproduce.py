@@ -19,7 +19,7 @@ from v2g_nodes.cli.reproduce_store import Result, Store, write_verdicts
 from v2g_nodes.core.checks import check_range
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.sim.claims.catalogue import all_claims
-from v2g_nodes.sim.claims.claim import SOURCES, Claim, Setting
+from v2g_nodes.sim.claims.claim import SHORT, Claim, Setting
 
 #: columns of the table: title and what belongs there, of verdict and origin
 COLUMNS: Mapping[str, Callable[[str, str], bool]] = {
@@ -53,11 +53,11 @@ def reproduce(
 ) -> None:  # fmt: skip
     """Check what the five source documents and the prototypes claim, and write one report.
 
-    Each claim is worded with what counts as holding, fixed before it was measured. Verdicts: holds, refuted, not
-    reproducible (with the reason), not run (a recording is missing); of formulas believed to be wrong refuted is what
-    is expected. DIR/quick or DIR/full gets report.html with the sources' figures redrawn from our data, verdicts.json,
-    verdicts.csv and a file per claim. A claim is run again only where its code, the solvers, the size or the data have
-    changed. Exit code 0 when all claims ran, whatever the verdicts, 1 when one failed.
+    Each claim says what counts as holding. Verdicts: holds, refuted, not reproducible (with the reason), not run (a
+    recording is missing); of formulas believed to be wrong refuted is what is expected. DIR/quick or DIR/full gets
+    report.html with the sources' figures redrawn from our data, verdicts.json, verdicts.csv and a file per claim. A
+    claim is run again only where its code, the solvers, the size or the data have changed. Exit code 0
+    when all claims ran, whatever the verdicts, 1 when one failed.
     """
     claims = all_claims()
     wanted = chosen(claims, only or [])
@@ -119,7 +119,7 @@ def _show(results: Sequence[Result], claims: Sequence[Claim], page: Path, second
         table.add_column(title, justify="right", footer=str(totals[title]))
     for number in sorted({claim.id[:3] for claim in claims}):
         counts = _counts([result for result in results if str(result["id"]).startswith(number)])
-        table.add_row(f"{number} {SOURCES[number].partition(':')[0]}", *(str(counts[title]) for title in COLUMNS))
+        table.add_row(f"{number} {SHORT[number]}", *(str(counts[title]) for title in COLUMNS))
     console = Console()
     console.print(table)
     for title in ("refuted", "failed"):

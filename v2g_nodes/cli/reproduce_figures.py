@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v2g_nodes.cli.page import svg
-from v2g_nodes.cli.report_figures import COLD, STYLE
+from v2g_nodes.cli.report_figures import ACCENT, COLD, STYLE
 from v2g_nodes.cli.reproduce_store import Result
 
 Numbers = dict[str, Any]
@@ -44,12 +44,17 @@ class Panel:
 
 PANELS: Mapping[str, tuple[Panel, ...]] = {
     "000": (
-        Panel("Cost above the optimum: ADMM on the bus by its weight, price tracking on the ring",
-              (("000.5.2a", "excess_by_step"), ("000.5.3c", "excess_by_step")), xlabel="iteration", log=True),
+        Panel("Cost off the optimum: ADMM on the bus by its weight", (("000.5.2a", "excess_by_step"),),
+              xlabel="iteration", log=True),
         Panel("The same with 20 % of the values lost, the last one held", (("000.5.2c", "excess_by_step"),),
               xlabel="iteration", log=True),
+        Panel("Cost off the optimum: price tracking on the ring, gain 0.004", (("000.5.3c", "excess_by_step"),),
+              xlabel="iteration", log=True),
+        Panel("Cost off the optimum: our algorithms on the ring", (("000.5.5", "excess_by_step"),), xlabel="iteration",
+              log=True, dots=True),
         Panel("Where ADMM ends with few averaging rounds: cost above the optimum", (("000.5.3b", "bias"),), "rho",
               "weight", log=True, dots=True),
+        Panel("Sizes of the companions' messages [bytes]", (("000.5.6", "bytes"),)),
     ),
     "001": (
         Panel("Valley filling: demand [MW]", (("001.4.1", "demand"),), "hours", "hour", stairs=True),
@@ -121,16 +126,21 @@ def _drawing(panel: Panel, lines: Numbers) -> str:
             other.grid(False)
             more = other.get_legend_handles_labels()
             handles, labels = [*handles, *more[0]], [*labels, *(f"{label} (right)" for label in more[1])]
-        if len(labels) > 1:
+        if len(labels) > 1 or panel.right:
             axis.legend(handles, labels, ncols=1 if len(labels) < 5 else 2)
         return svg(figure)
 
 
-def _line(axis: Axes, panel: Panel, lines: Numbers, name: str, values: list[float | None]) -> None:
+def _line(axis: Axes, panel: Panel, lines: Numbers, name: str, values: Any) -> None:  # noqa: ANN401 - a list or a number
+    """A line, stairs, or where there is one number only a bar."""
+    if not isinstance(values, list):
+        axis.barh(name, values, color=ACCENT)
+        return
     x = lines.get(panel.x) or list(range(1, len(values) + 1))
     numbers = [float("nan") if value is None else value for value in values]
     look: dict[str, Any] = {"color": COLD, "linestyle": "--"} if name in panel.right else {}
     if panel.stairs:
-        axis.step(x[: len(numbers)], numbers, where="post", label=name, **look)
+        axis.stairs(numbers, [*x, 2 * x[-1] - x[-2]], baseline=None, label=name, linewidth=1.4, **look)
     else:
-        axis.plot(x[: len(numbers)], numbers, "o-" if panel.dots and not look else "-", label=name, markersize=3.5, **look)
+        look |= {"marker": "o", "markersize": 3.5} if panel.dots else {}
+        axis.plot(x[: len(numbers)], numbers, label=name, **look)

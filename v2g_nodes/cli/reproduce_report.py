@@ -39,9 +39,9 @@ def write_report(folder: Path, results: Sequence[Result], head: Mapping[str, Any
     write_whole(page, html_page("Claims of the sources", f"""<header><h1>Claims of the source documents</h1></header>
 <p class="sub">{len(results)} claims, {head["size"]} size, {html.escape(data)}; this run took {head["seconds"]:.0f} s,
 {head["cpu_seconds"]:.0f} s of processor time</p><div class="cards">{cards}</div>
-<p class="sub">What counts as holding stands below each claim and was fixed before it was measured. Of a formula that is
-believed to be wrong the claim is what the source prints, so <i>refuted</i> is expected there.</p><ul>{origins}</ul>
-{"".join(parts)}
+<p class="sub">What counts as holding stands below each claim, whatever was found. Of a formula that is believed to be
+wrong the claim is what the source prints, so <i>refuted</i> is expected there.</p><ul>{origins}</ul>
+{_surprises(results)}{"".join(parts)}
 <p class="sub">v2g_nodes {__version__}; all numbers are in verdicts.json, those of the figures in claims/</p>"""))
     return page
 
@@ -56,6 +56,14 @@ def _part(number: str, results: Sequence[Result]) -> str:
             f'<div class="table"><table>{head}{rows}</table></div>{more}{figures}')  # fmt: skip
 
 
+def _surprises(results: Sequence[Result]) -> str:
+    """Claims that were refuted against expectation or failed, by links."""
+    lines = "".join(f'<li><a href="#{one["id"]}">{one["id"]}</a> {html.escape(str(one["claim"]))} '
+                    f'<i>{html.escape(str(one["reason"]))}</i></li>' for one in results
+                    if one["verdict"] == "failed" or (one["verdict"], one["origin"] == "error") == ("refuted", False))
+    return f"<h2>Refuted or failed</h2><ul>{lines}</ul>" if lines else ""
+
+
 def _row(result: Result) -> str:
     verdict, wrong = str(result["verdict"]), result["origin"] == "error"
     shade = BELIEVED_WRONG if wrong and verdict == "refuted" else SHADES[verdict]
@@ -64,7 +72,8 @@ def _row(result: Result) -> str:
                           for key, value in result["figures"].items())  # fmt: skip
     text = (f"{html.escape(str(result['claim']))}<br><small>{result['origin']}; holds if: "
             f"{html.escape(str(result['holds_if']))}</small>")  # fmt: skip
-    return (f"<tr style='vertical-align:top'><td><code>{result['id']}</code></td><td>{badge}</td><td>{text}</td>"
+    head = f"<tr id='{result['id']}' style='vertical-align:top'><td><code>{result['id']}</code></td>"
+    return (f"{head}<td>{badge}</td><td>{text}</td>"
             f"<td><small>{figures}</small></td><td>{html.escape(str(result['reason']))}</td></tr>")  # fmt: skip
 
 
@@ -86,10 +95,11 @@ def _two_stage_tables(results: Sequence[Result]) -> str:
     objectives, times = series.get("003.4.3", {}).get("objectives", {}), series.get("003.6.4", {}).get("times", {})
     text = ""
     if objectives:
-        columns = list(next(iter(objectives.values())))
-        rows = [[name, *(_over(one.get(column), one["optimum"]) for column in columns)]
-                for name, one in objectives.items()]  # fmt: skip
-        text += f"<h2>Objective over the optimum, first sample [%]</h2>{_table(['case', *columns], rows)}"
+        rows = [[name, *(_over(percent, count, one["samples"]) for percent, count in
+                         zip(one["mean_percent"], one["with_a_plan"], strict=True))]
+                for name, one in objectives["cases"].items()]  # fmt: skip
+        head = ["case", *objectives["columns"]]
+        text += f"<h2>Objective over the optimum, mean over samples [%]</h2>{_table(head, rows)}"
     if times:
         heads = ["case", "SCIP [s]", "SCIP ended", "two-stage [s]", "saved [%]"]
         keys = ("scip_s", "scip_status", "two_stage_s", "saving_percent")
@@ -98,10 +108,12 @@ def _two_stage_tables(results: Sequence[Result]) -> str:
     return text
 
 
-def _over(value: float | None, best: float) -> str:
-    return "no plan" if value is None else f"{100.0 * (value / best - 1.0):+.5f}"
+def _over(percent: float | None, with_a_plan: int, samples: int) -> str:
+    share = "" if with_a_plan == samples else f" ({with_a_plan} of {samples})"
+    return "no plan" if percent is None else f"{percent:+.5f}{share}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in (head, *rows))
+    cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in (head, *rows))
+    lines = "".join(f"<tr>{row}</tr>" for row in cells)
     return f'<div class="table"><table>{lines}</table></div>'

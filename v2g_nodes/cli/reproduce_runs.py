@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.process import BaseProcess
 
 from v2g_nodes.cli.progress import Tell
 from v2g_nodes.cli.reproduce_store import Result, Store, data_of, plain
@@ -15,7 +16,8 @@ from v2g_nodes.core.errors import InputError
 from v2g_nodes.sim.claims.catalogue import all_claims, mark
 from v2g_nodes.sim.claims.claim import Claim, Finding, NeedsRecordingError, Setting
 
-FAILED, LEFT_OUT = "failed", "not run"
+FAILED = "failed"
+GENTLE_S = 2.0  # for a process to end by itself
 
 
 def chosen(claims: Sequence[Claim], prefixes: Sequence[str]) -> list[Claim]:
@@ -25,9 +27,15 @@ def chosen(claims: Sequence[Claim], prefixes: Sequence[str]) -> list[Claim]:
         InputError: a prefix that fits no claim.
     """
     for prefix in prefixes:
-        if not any(claim.id.startswith(prefix) for claim in claims):
+        if not any(_begins(claim.id, prefix) for claim in claims):
             raise InputError(f"--only {prefix}: no claim begins so, allowed are 000 to 004 and ids below, see --list")
-    return [claim for claim in claims if not prefixes or claim.id.startswith(tuple(prefixes))]
+    return [claim for claim in claims if not prefixes or any(_begins(claim.id, prefix) for prefix in prefixes)]
+
+
+def _begins(id_: str, prefix: str) -> bool:
+    """Whether an id begins with a prefix that does not end inside a number."""
+    behind = id_[len(prefix) :]
+    return id_.startswith(prefix) and not (prefix[-1:].isdigit() and behind[:1].isdigit())
 
 
 def run_claims(
@@ -67,8 +75,11 @@ def kept_results(claims: Sequence[Claim], results: Sequence[Result], setting: Se
     """
     known = {str(result["id"]): result for result in results}
     left_out = Finding("not run", reason="left out by --only")
-    return [known.get(claim.id) or store.read(claim, mark(claim), setting) or _result(claim, setting, left_out, 0.0, 0.0)
-            for claim in claims]  # fmt: skip
+    found = []
+    for claim in claims:
+        result = known.get(claim.id) or store.read(claim, mark(claim), setting)
+        found.append(result or _result(claim, setting, left_out, 0.0, 0.0))
+    return found
 
 
 def run_one(claim: Claim, setting: Setting) -> Result:
@@ -103,7 +114,7 @@ def _in_turn(claims: Sequence[Claim], setting: Setting, tell: Tell, done: int) -
 
 
 def _side_by_side(claims: Sequence[Claim], setting: Setting, jobs: int, tell: Tell) -> Iterator[tuple[Claim, Result]]:
-    """In processes of their own, as they end; all are ended with this generator."""
+    """In processes of their own, in the order in which they finish."""
     context = multiprocessing.get_context("spawn")  # a fork would take threads of solvers along
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet)
@@ -113,10 +124,21 @@ def _side_by_side(claims: Sequence[Claim], setting: Setting, jobs: int, tell: Te
             claim = waiting[future]
             tell(f"{k + 1} of {len(claims)} done, last {claim.id}")
             yield claim, future.result()
-    finally:
+    except BaseException:  # Ctrl-C too: what runs now is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()
+        _end(set(multiprocessing.active_children()) - before)
+        raise
+    pool.shutdown()
+
+
+def _end(processes: set[BaseProcess]) -> None:
+    """End processes; gently first, so that they end the children of solvers."""
+    for process in processes:
+        process.terminate()
+    until = time.monotonic() + GENTLE_S
+    for process in processes:
+        process.join(max(until - time.monotonic(), 0.0))
+        process.kill()
 
 
 def _run_by_id(id_: str, setting: Setting) -> Result:

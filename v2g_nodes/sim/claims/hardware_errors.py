@@ -136,7 +136,8 @@ def reactive_jump(_: Setting) -> Finding:
 def droop_constant(_: Setting) -> Finding:
     """Droop in percent by the rating."""
     droop = {f"droop_percent_{kw:g}_kw": 100.0 * kw / (100.0 * 50.0) for kw in (33.0, 165.0, 660.0)}
-    return judged(all(2.0 <= one <= 12.0 for one in droop.values()), droop, "it has to follow the rating: 4 % are P / 2 Hz")
+    return judged(all(2.0 <= one <= 12.0 for one in droop.values()), droop,
+                  "it has to follow the rating: 4 % are P / 2 Hz")
 
 
 @CLAIMS.claim("000.4.17", "The documents ask for the same targets.", "time of convergence, response and loss agree",

@@ -139,8 +139,8 @@ def constant(_: Setting) -> Finding:
     return judged(spread <= 1e-9, {"usd_per_kw_month": by_kw[0], "spread_relative": spread})
 
 
-@CLAIMS.claim("004.4.2a", "With rebates of any size profit is homogeneous: profit(rating, utility) = rating G(utility / "
-              "rating).", "profit over rating agrees to 1e-5 for pairs of one ratio", "derived")  # fmt: skip
+@CLAIMS.claim("004.4.2a", "With rebates of any size profit is homogeneous: profit(rating, utility) = rating G(utility "
+              "/ rating).", "profit over rating agrees to 1e-5 for pairs of one ratio", "derived")  # fmt: skip
 def homogeneous(_: Setting) -> Finding:
     """Four ratios, each at two ratings; the largest rebate is in proportion too."""
     worst = 0.0
@@ -151,9 +151,9 @@ def homogeneous(_: Setting) -> Finding:
     return judged(worst <= 1e-5, {"largest_difference_relative": worst})
 
 
-@CLAIMS.claim("004.4.3a", "Improvement falls with the fleet, rises with the rating, falls with the utility to 0; profit "
-              "per vehicle rises with the fleet with and without rebates, ever less.", "each over the studied rows",
-              "printed")  # fmt: skip
+@CLAIMS.claim("004.4.3a", "Improvement falls with the fleet, rises with the rating, falls with the utility to 0; "
+              "profit per vehicle rises with the fleet with and without rebates, ever less.",
+              "each over the studied rows", "printed")  # fmt: skip
 def trends_of_tables(_: Setting) -> Finding:
     """The project's studies with made drivers."""
     cases = studied()[0]
@@ -186,8 +186,8 @@ def workplace_studied(_: Setting) -> Finding:
     return judged(less.verdict == more.verdict == "holds", figures, "half of those at work plug in, chosen")
 
 
-@CLAIMS.claim("004.4.6a", "The drivers' primal and dual values agree to 1e-6, their shares sum to one in each hour, and "
-              "no bid is below 0.", "over random rebates: gap 1e-6 USD, sums to 1e-9, least bid 0", "derived")
+@CLAIMS.claim("004.4.6a", "The drivers' primal and dual values agree to 1e-6, their shares sum to one in each hour, "
+              "and no bid is below 0.", "over random rebates: gap 1e-6 USD, sums to 1e-9, least bid 0", "derived")
 def duality(run: Setting) -> Finding:
     """Worst over random rebates."""
     at = platform(exact=True)
@@ -203,9 +203,9 @@ def duality(run: Setting) -> Finding:
                   "flow_missed_max": float(missed), "least_bid_kw": least})  # fmt: skip
 
 
-@CLAIMS.claim("004.4.6b", "The bid is served with the probability asked for; the form is conservative: 95 % are reached "
-              "for 75 % asked, 99 % for 95 %.", "every hour at least as asked; means within 3 points of 95 and 1 of "
-              "99", "prototype")  # fmt: skip
+@CLAIMS.claim("004.4.6b", "The bid is served with the probability asked for; the form is conservative: 95 % are "
+              "reached for 75 % asked, 99 % for 95 %.", "every hour at least as asked; means within 3 points of 95 and "
+              "1 of 99", "prototype")  # fmt: skip
 def chance(run: Setting) -> Finding:
     """Draws of plug-ins and of a normal needed share, without rebates, the source's deviation."""
     figures: dict[str, object] = {}
@@ -225,9 +225,9 @@ def chance(run: Setting) -> Finding:
     return judged(holds, figures, "the needed share is drawn as normal, chosen")
 
 
-@CLAIMS.claim("004.4.7", "Raising one rebate never lowers another hour's plug-ins (cross effects 0 to 0.12), so plug-ins "
-              "lie between those with all other rebates 0 and all at their largest.", "no cross effect below -1e-9 at "
-              "random rebates, and both bounds at the best rebates", "prototype")  # fmt: skip
+@CLAIMS.claim("004.4.7", "Raising one rebate never lowers another hour's plug-ins (cross effects 0 to 0.12), so "
+              "plug-ins lie between those with all other rebates 0 and all at their largest.", "no cross effect below "
+              "-1e-9 at random rebates, and both bounds at the best rebates", "prototype")  # fmt: skip
 def cross_effects(run: Setting) -> Finding:
     """Sensitivities relative to the own one, and the proposition's bounds."""
     at = platform(exact=True)

@@ -43,8 +43,8 @@ def loss_sign(run: Setting) -> Finding:
                   "the loss is what is asked less what there is, without the minus")  # fmt: skip
 
 
-@CLAIMS.claim("004.5.3a", "The standard deviation of a plug-in serves as its backward deviation.", "equal at shares 0.3, "
-              "0.6 and 0.9", "error")  # fmt: skip
+@CLAIMS.claim("004.5.3a", "The standard deviation of a plug-in serves as its backward deviation.", "equal at shares "
+              "0.3, 0.6 and 0.9", "error")  # fmt: skip
 def deviation(_: Setting) -> Finding:
     """Both, by the share plugged in."""
     shares = np.array([0.3, 0.6, 0.9])

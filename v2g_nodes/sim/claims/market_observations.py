@@ -1,4 +1,4 @@
-"""The regulation market document's observations: ownership, guarantees, mismatch, and its formulation's speed (004.6)."""
+"""Observations of the regulation market document: ownership, guarantees, mismatch, and speed of its model (004.6)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,15 @@ STAKES = (0.05, 0.25, 0.5, 1.0)
 @CLAIMS.claim("004.6.1", "There is a mismatch: regulation pays most when vehicles are not parked at home.",
               "prices and plug-ins without rebates correlate below 0 over the day", "printed")  # fmt: skip
 def mismatch(run: Setting) -> Finding:
-    """Recorded prices where given, made ones else."""
-    file = run.find(PRICES)
-    priced = prices()
-    if file is not None:
-        table = read_table(file)
-        hour = (np.array([int(text[11:13]) for text in table.texts("utc_start")]) + UTC_OFFSET_H) % 24
-        values = table.numbers("rmcp") / 1e3
-        priced = np.array([values[hour == h].mean() for h in range(24)])
+    """Recorded prices; the made ones were chosen, so they say nothing here."""
+    table = read_table(run.recording(PRICES))
+    hour = (np.array([int(text[11:13]) for text in table.texts("utc_start")]) + UTC_OFFSET_H) % 24
+    values = table.numbers("rmcp") / 1e3
+    priced = np.array([values[hour == h].mean() for h in range(24)])
     follower = drivers()
     plugged = follower.plugged(follower.solve(np.zeros(24)))[0]
     found = float(np.corrcoef(priced, plugged)[0, 1])
-    return judged(found < 0.0, {"correlation": found}, "recorded prices" if file else "made prices; --data has none")
+    return judged(found < 0.0, {"correlation": found}, "mean price of each hour, made drivers")
 
 
 def _studied(words: str) -> Finding:
@@ -68,8 +65,8 @@ def guarantee(_: Setting) -> Finding:
     return _studied("guarantee")
 
 
-@CLAIMS.claim("004.6.5", "The more drivers own of the platform, the more its rebates resemble the prices, and the higher "
-              "they are.", "correlation with the prices and mean rebate both rise over four stakes", "printed")
+@CLAIMS.claim("004.6.5", "The more drivers own of the platform, the more its rebates resemble the prices, and the "
+              "higher they are.", "correlation with the prices and mean rebate both rise over four stakes", "printed")
 def ownership(_: Setting) -> Finding:
     """Drivers' value plus profit over (stake x fleet), profit at least 0, rebates up to 1 USD/h."""
     from scipy.optimize import minimize
@@ -104,8 +101,8 @@ def ownership(_: Setting) -> Finding:
                                  at.prices.tolist()}})  # fmt: skip
 
 
-@CLAIMS.claim("004.6.6", "The valid inequalities make the mixed-integer program faster to solve.", "SCIP needs less time "
-              "with them, or ends nearer where both meet the limit", "printed")  # fmt: skip
+@CLAIMS.claim("004.6.6", "The valid inequalities make the mixed-integer program faster to solve.", "SCIP needs less "
+              "time with them, or ends nearer where both meet the limit", "printed")  # fmt: skip
 def inequalities(run: Setting) -> Finding:
     """The source's model on a made day."""
     if importlib.util.find_spec("pyscipopt") is None:

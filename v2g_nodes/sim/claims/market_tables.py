@@ -39,8 +39,8 @@ MIXES = np.array([
 TABLES = (FLEET, CHARGER, UTILITY)
 
 
-@CLAIMS.claim("004.3.1", "A month has 30 days: every total rebate of the three sensitivity tables is a multiple of 0.003 "
-              "USD.", "all 20 to 1e-6", "derived")  # fmt: skip
+@CLAIMS.claim("004.3.1", "A month has 30 days: every total rebate of the three sensitivity tables is a multiple of "
+              "0.003 USD.", "all 20 to 1e-6", "derived")  # fmt: skip
 def month(_: Setting) -> Finding:
     """Largest distance from a multiple."""
     totals = np.array([row[3] for table in TABLES for row in table.values()]) / 0.003
@@ -67,9 +67,9 @@ def limit(_: Setting) -> Finding:
     return judged(abs(ends["limit_from_350_usd"] - 218.0) <= 1.0, ends)
 
 
-@CLAIMS.claim("004.3.4", "Table 6 is linear in the population: without rebates clusters 2, 1, 3 earn 169, 181, 243, with "
-              "workplace chargers 279, 175, 254 USD, with an error of 1.5.", "least squares within 2 USD of each; rms "
-              "below 2", "derived")  # fmt: skip
+@CLAIMS.claim("004.3.4", "Table 6 is linear in the population: without rebates clusters 2, 1, 3 earn 169, 181, 243, "
+              "with workplace chargers 279, 175, 254 USD, with an error of 1.5.", "least squares within 2 USD of each; "
+              "rms below 2", "derived")  # fmt: skip
 def clusters(_: Setting) -> Finding:
     """Least squares over 17 rows."""
     figures: dict[str, object] = {}

@@ -22,8 +22,8 @@ GAP_3, SECONDS_3 = (0.051, 0.007), (71.648, 89.939)
 GENERATION_USD_PER_MWH = 20.0
 
 
-@CLAIMS.claim("003.3.1", "The feasible shares of Table II are those of 81 samples.", "each printed share is a number of "
-              "81ths to its digits, and of no smaller number of samples", "derived")  # fmt: skip
+@CLAIMS.claim("003.3.1", "The feasible shares of Table II are those of 81 samples.", "each printed share is a number "
+              "of 81ths to its digits, and of no smaller number of samples", "derived")  # fmt: skip
 def sample_count(_: Setting) -> Finding:
     """Smallest number of samples that gives all shares."""
     for count in range(1, 400):
@@ -55,7 +55,7 @@ def load_cost(_: Setting) -> Finding:
     return judged(close and cost["case18"] > 3070.7, {f"load_cost_usd_{name}": value for name, value in cost.items()})
 
 
-@CLAIMS.claim("003.3.4", "Absolute totals of Tables I to III: 3070.7 and 2287.5 for the day, parts, and 17.6 and 89.9 s.",
+@CLAIMS.claim("003.3.4", "Absolute totals of Tables I to III: 3070.7 and 2287.5 for the day, parts, 17.6 and 89.9 s.",
               "the same instance gives them", "printed")  # fmt: skip
 def totals(_: Setting) -> Finding:
     """The instances are lost."""
@@ -83,8 +83,8 @@ def time_saved(_: Setting) -> Finding:
                   {f"saving_percent_{name}": value for name, value in saved.items()})  # fmt: skip
 
 
-@CLAIMS.claim("003.3.7", "Table I uses the third radius of Table II and the radius 5 of Table III; there feasible share "
-              "and time rise and the gap falls with the radius.", "times agree, and rows are monotone", "derived")
+@CLAIMS.claim("003.3.7", "Table I uses the third radius of Table II and the radius 5 of Table III; there feasible "
+              "share and time rise and the gap falls with the radius.", "times agree, and rows are monotone", "derived")
 def radii(_: Setting) -> Finding:
     """Printed rows."""
     same = SECONDS_2[2] == TABLE_1["case18"]["seconds"][1] and SECONDS_3[1] == TABLE_1["case69"]["seconds"][1]  # type: ignore[index]

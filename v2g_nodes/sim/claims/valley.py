@@ -132,7 +132,7 @@ def lemma(run: Setting) -> Finding:
 
 
 @CLAIMS.claim("001.4.6a", "Dearer cells: lower peak power of a vehicle, longer charging, wider range in the valley, "
-              "less energy.", "each strictly, charging slots not fewer, from 0.25 to 1.5 EUR/Wh", "printed")  # fmt: skip
+              "less energy.", "each strictly, slots not fewer, from 0.25 to 1.5 EUR/Wh", "printed")  # fmt: skip
 def cell_price(_: Setting) -> Finding:
     """The source's figure with our base demand."""
     found = by_cell_price()

@@ -1,7 +1,7 @@
 """The setting of the charging document: 5000 equal vehicles from noon to noon (EQUATIONS 001.3).
 
-Size of the fleet, generation cost and quadratic cost give the printed range of gains; split of the quadratic cost, worth
-of energy, energy and base demand are chosen, as in the prototype, because the source's figures are lost.
+Size of the fleet, generation cost and quadratic cost give the printed range of gains; split of the quadratic cost,
+worth of energy, energy and base demand are chosen, as in the prototype, because the source's figures are lost.
 """
 
 from __future__ import annotations
