@@ -10,10 +10,18 @@ from v2g_nodes.planning.market.capacity import Requirement
 from v2g_nodes.planning.market.platform import Platform
 from v2g_nodes.planning.market.replay import replay_signal
 from v2g_nodes.planning.market.signal_statistics import need_of, needed_shares
-from v2g_nodes.planning.market.studies import VEHICLES
 from v2g_nodes.planning.market.synthetic import ETA, NEED, REBATE_MAX, drivers, prices
 from v2g_nodes.sim.claims.claim import Finding, Register, Setting, judged
-from v2g_nodes.sim.claims.market_setting import best, monthly, platform, studied, with_and_without
+from v2g_nodes.sim.claims.market_setting import (
+    FLEETS,
+    VEHICLES,
+    best,
+    monthly,
+    platform,
+    rises,
+    studied,
+    with_and_without,
+)
 from v2g_nodes.sim.csv_table import read_table
 
 CLAIMS = Register("planning/market", "sim/claims/market_setting.py")
@@ -156,34 +164,26 @@ def homogeneous(_: Setting) -> Finding:
               "each over the studied rows", "printed")  # fmt: skip
 def trends_of_tables(_: Setting) -> Finding:
     """The project's studies with made drivers."""
-    cases = studied()[0]
-    gain = {name: [case.improvement_pct for case in cases[name]] for name in ("fleet", "charger", "utility")}
-    fleets = np.array([float(case.name.split()[0]) for case in cases["fleet"]])
+    cases = studied()
+    gain = {name: [case.improvement_percent for case in cases[name]] for name in ("fleet", "charger", "utility")}
     concave = True
-    for values in ([c.profit for c in cases["fleet"]], [c.profit_without for c in cases["fleet"]]):
-        slope = np.diff(values) / np.diff(fleets)
+    for values in ([case.profit for case in cases["fleet"]], [case.without for case in cases["fleet"]]):
+        slope = np.diff(values) / np.diff(FLEETS)
         concave = concave and bool(np.all(slope > 0) and np.all(np.diff(slope) < 0))
-    holds = (all(np.diff(gain["fleet"]) < 0) and all(np.diff(gain["charger"]) > 0) and all(np.diff(gain["utility"]) < 0)
-             and gain["utility"][-1] < 0.01 and concave)  # fmt: skip
-    return judged(holds, {f"improvement_percent_by_{name}": values for name, values in gain.items()},
-                  series={"improvement": {name: {"x": [case.name for case in cases[name]], "improvement": values}
-                                          for name, values in gain.items()}})  # fmt: skip
-
-
-def _trend(words: str) -> Finding:
-    for trend in studied()[1]:
-        if words in trend.claim:
-            return judged(trend.holds, {"numbers": list(trend.numbers)}, "made drivers and prices")
-    raise ValueError(f"no study of {words!r}")
+    falls = rises(gain["fleet"][::-1]) and rises(gain["utility"][::-1]) and gain["utility"][-1] < 0.01
+    return judged(falls and rises(gain["charger"]) and concave,
+                  {f"improvement_percent_by_{name}": values for name, values in gain.items()},
+                  "made drivers and prices")  # fmt: skip
 
 
 @CLAIMS.claim("004.4.5b", "Workplace charging and rebates are substitutes: chargers at work raise profit and cut the "
               "improvement.", "both, with made drivers in the printed mix", "printed")  # fmt: skip
 def workplace_studied(_: Setting) -> Finding:
-    """Two of the project's studies."""
-    less, more = _trend("workplace charging is a substitute"), _trend("workplace charging raises profit")
-    figures = {"improvement_percent": less.figures["numbers"], "profit_usd": more.figures["numbers"]}
-    return judged(less.verdict == more.verdict == "holds", figures, "half of those at work plug in, chosen")
+    """Without and with chargers at work."""
+    group = studied()["workplace"]
+    profit, gain = [case.profit for case in group], [case.improvement_percent for case in group]
+    return judged(rises(profit) and rises(gain[::-1]), {"profit_usd": profit, "improvement_percent": gain},
+                  "half of those at work plug in, chosen")  # fmt: skip
 
 
 @CLAIMS.claim("004.4.6a", "The drivers' primal and dual values agree to 1e-6, their shares sum to one in each hour, "

@@ -6,6 +6,8 @@ deviation) is used where its numbers or the prototype's are compared, the exact 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +16,14 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.market.capacity import Requirement
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.platform import Platform
-from v2g_nodes.planning.market.studies import CHARGER_KW, VEHICLES, Case, Trend, all_cases, trends
+from v2g_nodes.planning.market.signal_statistics import Need
 from v2g_nodes.planning.market.synthetic import ETA, NEED, REBATE_MAX, VALUE_USD_MONTH, drivers, prices
+
+VEHICLES, CHARGER_KW = 200.0, 10.0  # of the source's case study
+FLEETS, CHARGERS_KW = (100.0, 150.0, 200.0, 300.0, 400.0), (7.2, 10.0, 15.0, 20.0, 30.0, 40.0)
+UTILITIES = (100.0, 150.0, 200.0, 300.0, 400.0, 500.0)
+MIX = {"commuter": 0.345, "mixed": 0.227, "home": 0.428}  # the one mix of the source's Table 6 that is not round
+GUARANTEE = Requirement(5.0, 0.05, Need(0.0, 0.1, 0.1))  # half of a charger keeps the state of charge, chosen
 
 
 def platform(
@@ -53,8 +61,44 @@ def with_and_without(at: Platform, most: float = REBATE_MAX) -> tuple[float, flo
     return profit, monthly(at, np.zeros(at.hours))[0], paid
 
 
+@dataclass(frozen=True)
+class Case:
+    """Money in USD per vehicle and month: with best rebates, without, and rebates paid."""
+
+    name: str
+    profit: float
+    without: float
+    rebate: float
+
+    @property
+    def improvement_percent(self) -> float:
+        """By rebates."""
+        return 100.0 * (self.profit / self.without - 1.0)
+
+
 @lru_cache(maxsize=1)
-def studied() -> tuple[dict[str, list[Case]], list[Trend]]:
-    """The project's own studies of the source's observations."""
-    cases = all_cases()
-    return cases, trends(cases)
+def studied() -> dict[str, list[Case]]:
+    """The source's sensitivity tables and extensions with made drivers, exact deviations, one thing changed at a time.
+
+    Returns:
+        Groups fleet, charger, utility, workplace (without, with), guarantee (without, with).
+    """
+    usual = Requirement(CHARGER_KW, ETA, NEED)
+    counts = np.array([VEHICLES * share for share in MIX.values()])
+    mixed = [Platform(tuple(drivers(kind, workplace=work) for kind in MIX), counts, prices(), (usual,), np.zeros(1))
+             for work in (False, True)]  # fmt: skip
+    kept = Platform((drivers(),), np.array([VEHICLES]), prices(),
+                    (Requirement(CHARGER_KW - GUARANTEE.kw, ETA, NEED), GUARANTEE), np.zeros(1))  # fmt: skip
+    groups = {
+        "fleet": {f"{m:g} vehicles": platform(vehicles=m, exact=True) for m in FLEETS},
+        "charger": {f"{kw:g} kW": platform(charger_kw=kw, exact=True) for kw in CHARGERS_KW},
+        "utility": {f"{value:g} USD": platform(value_usd=value, exact=True) for value in UTILITIES},
+        "workplace": dict(zip(("without", "with"), mixed, strict=True)),
+        "guarantee": {"without": platform(exact=True), "with": kept},
+    }
+    return {group: [Case(name, *with_and_without(at)) for name, at in some.items()] for group, some in groups.items()}
+
+
+def rises(values: Sequence[float]) -> bool:
+    """Whether each is above the one before."""
+    return bool(np.all(np.diff(values) > 0.0))
