@@ -109,11 +109,12 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
 
 
 def _show(results: Sequence[Result], claims: Sequence[Claim], page: Path, seconds: float, cpu_seconds: float) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="claims of the source documents", show_footer=True)
-    table.add_column("source", footer="all")
+    table = Table(title="claims of the source documents", show_footer=True, box=SIMPLE_HEAD)
+    table.add_column("source", footer="all", no_wrap=True)
     totals = _counts(results)
     for title in COLUMNS:
         table.add_column(title, justify="right", footer=str(totals[title]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import time
+
 import numpy as np
 
 from v2g_nodes.planning.network.certified import gap_of, solve_certified
@@ -39,10 +42,13 @@ def _second(run: Setting, name: str, seed: int, radius: int) -> StageTwo:
 
 
 def _timed(run: Setting, name: str, seed: int, radius: int) -> tuple[float, float]:
-    """Seconds of both stages from the beginning."""
+    """Processor seconds of both stages from the beginning; others on the machine do not count."""
     sample = day(name, seed, run.find(PRICES))
+    began = time.process_time()
     first = stage_one(sample, Settings())
-    return first.seconds, stage_two(sample, first, radius, Settings()).seconds
+    middle = time.process_time()
+    stage_two(sample, first, radius, Settings())
+    return middle - began, time.process_time() - middle
 
 
 @CLAIMS.claim("003.4.1", "The cone relaxation is exact: l v - P^2 - Q^2 is about 1e-7 pu^2 at most, in both cases.",
@@ -198,10 +204,10 @@ def method_gap(run: Setting) -> Finding:
     return judged(all(gaps[2] <= printed[name] for name, gaps in found.items()), figures, note(run), {"radii": figures})
 
 
-@CLAIMS.claim("003.6.3", "Time of solving rises with the radius.", "mean seconds of stage 2 rise from radius 0 to 1 to "
-              "5 in each case", "printed")  # fmt: skip
+@CLAIMS.claim("003.6.3", "Time of solving rises with the radius.", "mean processor seconds of stage 2 rise from radius "
+              "0 to 1 to 5 in each case", "printed")  # fmt: skip
 def time_rises(run: Setting) -> Finding:
-    """Seconds of stage 2 by the radius."""
+    """Processor seconds of stage 2 by the radius."""
     found = {name: [float(np.mean([_timed(run, name, seed, radius)[1] for seed in _seeds(run)]))
                     for radius in (0, 1, 5)] for name in cases()}  # fmt: skip
     figures = {"radius": [0, 1, 5], **{f"seconds_{name}": times for name, times in found.items()}}
@@ -210,20 +216,31 @@ def time_rises(run: Setting) -> Finding:
 
 
 @CLAIMS.claim("003.6.4", "The method takes 98.46 % (case18) and 99.0 % (case69) less time than the mixed-integer cone "
-              "solver on the whole problem.", "at least 98 % less on each case that is run, SCIP's limit counted as "
-              "its time", "printed")  # fmt: skip
+              "solver on the whole problem.", "at least 98 % less processor time on each case that is run; what SCIP "
+              "has at its limit counts as its time, and can't refute", "printed")  # fmt: skip
 def time_against_solver(run: Setting) -> Finding:
-    """SCIP on the same sample, with a limit."""
-    limit, saved, figures = run.pick(25.0, 1800.0), [], {}
+    """SCIP on the same sample, with a limit; ours is the median of three."""
+    limit, saved, cut, figures = run.pick(25.0, 1800.0), [], False, {}
     for name in cases()[: run.pick(1, 2)]:
+        ours = float(np.median([sum(_timed(run, name, 0, 5)) for _ in range(3)]))
+        before = _children_s()
         peer = solve_peer(day(name, 0, run.find(PRICES)), "scip", limit)
-        ours = sum(_timed(run, name, 0, 5))
-        saved.append(1.0 - ours / peer.seconds)
-        figures[name] = {"scip_s": peer.seconds, "scip_status": peer.status, "two_stage_s": ours,
-                         "scip_gap": gap_of(peer.objective_eur, peer.bound_eur) if peer.found else None,
-                         "saving_percent": 100.0 * saved[-1]}  # fmt: skip
+        scip = min(peer.seconds, _children_s() - before)
+        saved.append(1.0 - ours / scip)
+        cut = cut or peer.status != "optimal"
+        figures[name] = {"scip_s": scip, "scip_status": peer.status, "two_stage_s": ours, "saving_percent":
+                         100.0 * saved[-1], "scip_gap": gap_of(peer.objective_eur, peer.bound_eur) if peer.found else
+                         None}  # fmt: skip
     why = f"SCIP got {limit:g} s; stage 2 is ours, by cuts and HiGHS, not the source's"
+    if min(saved) < 0.98 and cut:
+        return not_reproducible(f"SCIP was not done at its limit; {why}", **figures)
     return judged(min(saved) >= 0.98, figures, why, {"times": figures})
+
+
+def _children_s() -> float:
+    """Processor seconds of processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @CLAIMS.claim("003.5.1", "The penalty drives every relaxed binary to 0 or 1.", "one at exactly one half moves",
