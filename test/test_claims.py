@@ -60,6 +60,24 @@ def test_a_claim_that_holds(id_: str) -> None:
     assert finding.figures
 
 
+@pytest.mark.parametrize(
+    ("id_", "figure", "low", "high"),
+    [("000.4.4a", "sum_kw", -32.0, -31.0), ("000.4.4b", "power_spread_kw", 0.0, 1e-6),
+     ("000.4.4b", "sum_kw", 19.9, 20.1),
+     ("000.4.6", "excess_with_sign_turned", 0.0, 1e-6), ("000.4.6", "sum_kw", -32.0, -31.0),
+     ("000.4.3", "min_max_eur_per_h", 1.5, 1.53), ("001.5.1", "off_with_marginal_cost", 0.0, 1e-9),
+     ("002.5.1", "spread_flowing_down", 0.0, 1e-6), ("002.5.3", "flat_directions_at_0.05", 0, 0),
+     ("004.5.2", "served_right", 0.75, 0.8), ("004.5.6", "dual_usd", 8.12, 8.5)],
+)  # fmt: skip
+def test_it_is_refuted_for_the_right_reason(id_: str, figure: str, low: float, high: float) -> None:
+    """The wrong formula ends where it is known to, and the right one beside it does not."""
+    finding = CLAIMS[id_].check(QUICK)
+    assert finding.verdict == "refuted"
+    value = finding.figures[figure]
+    assert isinstance(value, (int, float))
+    assert low <= value <= high
+
+
 def test_the_printed_gap_is_not_that_of_the_averages() -> None:
     finding = CLAIMS["003.3.5"].check(QUICK)
     assert finding.verdict == "refuted"

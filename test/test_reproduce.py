@@ -30,7 +30,8 @@ def _silent(_: str) -> None:
 class Checks:
     """Made claims that count how often they are run.
 
-    000.1.1 holds, 000.1.2 is refuted, 000.1.10 is an error of a source, 001.1.1 raises, 002.1.1 needs a recording.
+    000.1.1 holds, 000.1.2 is refuted, 000.1.10 is an error of a source, 001.1.1 raises, 002.1.1 needs a recording,
+    003.1.1 and 004.1.1 are lost.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Checks:
             ("001.1.1", "printed", lambda _: self._fragile()),
             ("002.1.1", "printed", lambda s: judged(s.recording("signal.csv").read_text() == "1", {})),
             ("003.1.1", "printed", lambda _: not_reproducible("data is lost")),
+            ("004.1.1", "printed", lambda _: not_reproducible("<lost> & gone", figure=1.5)),
         ]  # fmt: skip
         self.claims = tuple(Claim(id_, f"text of {id_}", "so", origin, self._counted(id_, check), ())  # type: ignore[arg-type]
                             for id_, origin, check in made)  # fmt: skip
@@ -84,7 +86,7 @@ def test_all_claims_run_and_an_error_stops_none(checks: Checks, tmp_path: Path, 
     assert checks.runs == [claim.id for claim in checks.claims]
     assert verdicts(tmp_path / "quick") == {
         "000.1.1": "holds", "000.1.2": "refuted", "000.1.10": "refuted", "001.1.1": "failed", "002.1.1": "not run",
-        "003.1.1": "not reproducible",
+        "003.1.1": "not reproducible", "004.1.1": "not reproducible",
     }  # fmt: skip
     out = capsys.readouterr().out
     assert "failed: 001.1.1 text of 001.1.1 ZeroDivisionError: division by zero" in out
@@ -233,7 +235,7 @@ def test_an_output_that_is_a_file_is_refused(checks: Checks, tmp_path: Path, cap
 def test_json_csv_and_report_say_the_same(checks: Checks, tmp_path: Path, capsys: Capsys) -> None:
     assert reproduce(tmp_path, "--quick", "--json", "-") == 1
     told = json.loads(capsys.readouterr().out)
-    assert told["counts"] == {"hold": 1, "refuted": 1, "wrong as believed": 1, "not reproducible": 1, "not run": 1,
+    assert told["counts"] == {"hold": 1, "refuted": 1, "wrong as believed": 1, "not reproducible": 2, "not run": 1,
                               "failed": 1}  # fmt: skip
     assert {"size", "data", "output", "seconds", "cpu_seconds", "report", "claims"} < told.keys()
     with (tmp_path / "quick" / "verdicts.csv").open() as file:
@@ -245,6 +247,7 @@ def test_json_csv_and_report_say_the_same(checks: Checks, tmp_path: Path, capsys
     for one in told["claims"]:
         assert f"<code>{one['id']}</code>" in page
         assert one["claim"] in page
+    assert "&lt;lost&gt; &amp; gone" in page
 
 
 def test_list_runs_nothing(checks: Checks, tmp_path: Path, capsys: Capsys) -> None:

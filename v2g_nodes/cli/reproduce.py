@@ -30,6 +30,7 @@ COLUMNS: Mapping[str, Callable[[str, str], bool]] = {
     "not run": lambda verdict, origin: verdict == "not run",
     "failed": lambda verdict, origin: verdict == FAILED,
 }
+HEADS = {"hold": "holds", "wrong as believed": "errors", "not reproducible": "lost"}  # short, for the terminal
 
 
 def reproduce(
@@ -113,11 +114,12 @@ def _show(results: Sequence[Result], claims: Sequence[Claim], page: Path, second
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="claims of the source documents", show_footer=True, box=SIMPLE_HEAD)
+    told = "errors: formulas of a source that are believed to be wrong, and are; lost: not reproducible"
+    table = Table(title="claims of the source documents", show_footer=True, box=SIMPLE_HEAD, caption=told)
     table.add_column("source", footer="all", no_wrap=True)
     totals = _counts(results)
     for title in COLUMNS:
-        table.add_column(title, justify="right", footer=str(totals[title]))
+        table.add_column(HEADS.get(title, title), justify="right", footer=str(totals[title]))
     for number in sorted({claim.id[:3] for claim in claims}):
         counts = _counts([result for result in results if str(result["id"]).startswith(number)])
         table.add_row(f"{number} {SHORT[number]}", *(str(counts[title]) for title in COLUMNS))
