@@ -114,7 +114,7 @@ def _show(results: Sequence[Result], claims: Sequence[Claim], page: Path, second
     from rich.console import Console
     from rich.table import Table
 
-    told = "errors: formulas of a source that are believed to be wrong, and are; lost: not reproducible"
+    told = "errors: wrong formulas of a source, shown to be; lost: not reproducible"
     table = Table(title="claims of the source documents", show_footer=True, box=SIMPLE_HEAD, caption=told)
     table.add_column("source", footer="all", no_wrap=True)
     totals = _counts(results)

@@ -37,10 +37,11 @@ def write_report(folder: Path, results: Sequence[Result], head: Mapping[str, Any
     data = "no recordings" if head["data"] is None else f"recordings of {head['data']}"
     page = folder / "report.html"
     write_whole(page, html_page("Claims of the sources", f"""<header><h1>Claims of the source documents</h1></header>
-<p class="sub">{len(results)} claims, {head["size"]} size, {html.escape(data)}; this run took {head["seconds"]:.0f} s,
-{head["cpu_seconds"]:.0f} s of processor time</p><div class="cards">{cards}</div>
-<p class="sub">What counts as holding stands below each claim, whatever was found. Of a formula that is believed to be
-wrong the claim is what the source prints, so <i>refuted</i> is expected there.</p><ul>{origins}</ul>
+<p class="sub">{len(results)} claims, {head["size"]} size, {html.escape(data)}; all results together took
+{sum(float(one["seconds"]) for one in results):.0f} s, the last run {head["seconds"]:.0f} s</p>
+<div class="cards">{cards}</div>
+<p class="sub">What counts as holding stands below each claim. Of a formula that is believed to be wrong
+the claim is what the source prints, so <i>refuted</i> is expected there.</p><ul>{origins}</ul>
 {_surprises(results)}{"".join(parts)}
 <p class="sub">v2g_nodes {__version__}; all numbers are in verdicts.json, those of the figures in claims/</p>"""))
     return page
