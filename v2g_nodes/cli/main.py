@@ -80,6 +80,7 @@ COMMANDS = (
     Command("plan network", "v2g_nodes.cli.plan_network:plan_network", "Vehicles and power flow of a grid, certified."),
     Command("plan market", "v2g_nodes.cli.plan_market:plan_market", "Regulation bids and rebates, a day ahead."),
     Command("game", "v2g_nodes.cli.game:game", "Selfish modules: equilibrium, price of anarchy, payments."),
+    Command("reproduce", "v2g_nodes.cli.reproduce:reproduce", "Check what the source documents claim; one report."),
     Command("can dump", "v2g_nodes.cli.can_dump:can_dump", "Show the frames of the bus, decoded."),
     Command("can log", "v2g_nodes.cli.can_log:can_log", "Record the bus: BLF or ASC."),
     Command("can replay", "v2g_nodes.cli.can_replay:can_replay", "Play a recording back onto a bus."),
