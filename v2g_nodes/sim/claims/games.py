@@ -78,8 +78,8 @@ def companion_potential(_: Setting) -> Finding:
 
 
 @CLAIMS.claim("000.8.1a", "With convex costs the price of anarchy is at most 1 plus a little that depends on the "
-              "costs' curvature.", "at most 1.05 for congestion from 1e-5 to 0.01 EUR/h/kW^2, and nearest to 1 at the least",
-              "printed")  # fmt: skip
+              "costs' curvature.", "at most 1.05 for congestion from 1e-5 to 0.01 EUR/h/kW^2, and nearest to 1 at the "
+              "least", "printed")  # fmt: skip
 def price_is_small(_: Setting) -> Finding:
     """Welfare at the optimum over that at the equilibrium of one connection through which 20 kW fit."""
     found = [price_of_anarchy(congested(station(0).supplies, INCOME, TARGET_KW, c)) for c in CONGESTIONS]
