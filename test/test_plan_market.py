@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from v2g_nodes.cli import main as cli
 from v2g_nodes.cli.market_inputs import read_signal
 from v2g_nodes.planning.market import levels as levels_module
+from v2g_nodes.planning.market.bid_planes import bid_planes
 from v2g_nodes.planning.market.calibration import calibrate, inverse_gap
 from v2g_nodes.planning.market.capacity import Requirement, squared_deviation
 from v2g_nodes.planning.market.continuous import best_rebates
@@ -22,7 +23,6 @@ from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
-from v2g_nodes.planning.market.relaxation import bid_planes
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
 from v2g_nodes.planning.market.studies import Case, trends

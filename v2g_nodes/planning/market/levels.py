@@ -1,13 +1,13 @@
-"""Rebates out of a few levels, with a certified gap: branch and bound on the proven linear relaxation.
+"""Rebates out of a few levels, with a certified gap: branch and bound on a linear relaxation.
 
-A box holds a range of levels per hour. Its bound is relaxation.profit_bound over intervals of the drivers' flows.
-Either these are proven once for all rebates (slow, loose), or they are sampled for each box, widened a little, and
-tested: every answer computed later that lies in a box must be inside its intervals, or all begins again, wider. A
-bound from sampled intervals is tested, not proven, and the result says so. Incumbents come from the
-continuous optimum, rounded and improved one hour at a time with the drivers' exact answer. The box of largest bound is
-split next, at the hour where the relaxation pays too little for its rebate. Levels whose reduced cost shows that they
-cannot better the incumbent by more than the gap are dropped before. A box of one point is evaluated, so that the
-search ends with gap zero.
+A box holds a range of levels per hour. Its bound is relaxation.profit_bound over intervals of the drivers' flows, which
+ascent over the corners of the box finds (intervals.py). They are tested: random answers of the box before it is used,
+and every answer that is computed in the box later, must lie inside, or all begins again, wider. A bound that rests on
+them is tested, not proven, and the result says so. Incumbents come from the continuous optimum, rounded and improved
+one hour at a time with the drivers' exact answer. Levels that the relaxation shows to better the incumbent by no more
+than the gap are dropped, and the smaller box is bounded anew. The box of largest bound is split next, at the hour where
+the relaxation is furthest from the drivers' answer. A box of few points is evaluated, so that the search ends with gap
+zero.
 """
 
 from __future__ import annotations
@@ -15,24 +15,27 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray, IntArray
+from v2g_nodes.planning.market.bounding import Bounded, profit_bound
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.intervals import flow_intervals
-from v2g_nodes.planning.market.platform import Outcome, Platform
-from v2g_nodes.planning.market.relaxation import Bounded, Box, profit_bound
+from v2g_nodes.planning.market.persistency import Answer
+from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.relaxation import Box
 
-SAFETY = 1e-7  # of the bound, for the tolerances of the linear programs
-SHRINKS_MAX = 6
-PROBES = 32  # random answers that each box's intervals are tested with at the end
-WIDENED_MAX = 4  # then the bound counts as refuted: infinite
-UNPAID_MIN = 1e-3  # USD per USD/h: a wide range of levels is split where nothing else tells
-SHRINK_WORTH = 0.3  # levels per hour that must have gone for another try of the same box
+SAFETY = 1e-9  # of the bound, for rounding
+SHRINKS_MAX = 12
+PROBES = 32  # random answers that each box's intervals are tested with
+WIDENED_MAX = 6  # then the bound counts as refuted: infinite
+MISSED_MIN = 1e-3  # vehicles: a wide range of levels is split where nothing else tells
+SHRINK_WORTH = 0.15  # levels per hour that must have gone for another try of the same box
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
+FLOW_SLACK = 1e-9  # of a driver, for the tolerance of the exact answer
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,13 @@ def plan_levels(
         clock: seconds.
     """
     began = clock()
-    search = _Search(platform, 0.9 * gap)
+    search = _Search(platform, 0.9 * gap, lambda: limit_s - (clock() - began))
     whole = (np.zeros(platform.hours, dtype=np.int64), np.full(platform.hours, len(platform.levels) - 1))
-    search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]), starts=(0.3,))))
-    proven = False
-    if prove:
-        ends = [platform.levels[side] for side in whole]
-        intervals = [flow_intervals(f, ends[0], ends[1]) for f in platform.followers]
-        proven = all(i.proven for i in intervals)
-        search.proven = Box(ends[0], ends[1], tuple(i.low for i in intervals), tuple(i.high for i in intervals))
+    search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]))))
     search.push(*whole, np.inf)
     course: list[tuple[float, float, float]] = []
     while True:
-        if search.outside and search.widened < WIDENED_MAX:  # intervals too narrow: begin again, wider
+        if search.outside and search.widened < WIDENED_MAX and search.left_s() > 0.0:  # begin again, wider
             search = search.wider()
             search.push(*whole, np.inf)
             continue
@@ -105,49 +102,38 @@ def plan_levels(
         reached = (clock() - began, search.profit, bound)
         if not course or reached[1:] != course[-1][1:]:
             course.append(reached)
-        done = relative_gap(search.profit, bound) <= gap or not search.open
-        if done or clock() - began > limit_s:
-            search.probe()
-            if search.outside and search.widened < WIDENED_MAX:
-                continue
+        if relative_gap(search.profit, bound) <= gap or not search.open or search.left_s() <= 0.0:
             break
         search.split()
     if search.outside:
         bound = np.inf
     return LevelPlan(
-        search.levels, platform.levels[search.levels], search.profit, bound, relative_gap(search.profit, bound), proven,
+        search.levels, platform.levels[search.levels], search.profit, bound, relative_gap(search.profit, bound), False,
         search.widened, search.tested, search.boxes, clock() - began, tuple(course),
     )  # fmt: skip
 
 
 class _Search:
-    def __init__(self, platform: Platform, gap: float) -> None:
-        self.platform, self.gap = platform, gap
+    def __init__(self, platform: Platform, gap: float, left_s: Callable[[], float]) -> None:
+        self.platform, self.gap, self.left_s = platform, gap, left_s
         self.levels = np.zeros(platform.hours, dtype=np.int64)
         self.profit = -np.inf
         self.open: list[tuple[float, int, IntArray, IntArray, Bounded]] = []
-        self.proven: Box | None = None
         self.cut = -np.inf  # no rebates that were dropped earn more
         self.boxes = self.outside = self.tested = self.widened = 0
-        self._sampled: list[Box] = []
+        self._used: list[Box] = []
         self._names = count()
+        self._random = np.random.default_rng(1)
         self._starts: tuple[FloatArray, ...] | None = None
+        self._near: tuple[FloatArray, ...] = ()
 
     def wider(self) -> _Search:
         """The same search from the start, with the incumbent, wider intervals."""
-        again = _Search(self.platform, self.gap)
+        again = _Search(self.platform, self.gap, self.left_s)
         again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
-        again.boxes, again.tested, again.proven = self.boxes, self.tested, self.proven
+        again.boxes, again.tested, again._starts = self.boxes, self.tested, self._starts
+        again._near = self._near
         return again
-
-    def probe(self) -> None:
-        """Compare the intervals with answers to rebates at random, levels or not."""
-        random = np.random.default_rng(1)
-        for box in self._sampled:
-            picks = random.integers(0, 2, (PROBES, len(box.low)))
-            mixed = np.where(random.random((PROBES, 1)) < 0.5, picks, random.random((PROBES, len(box.low))))
-            rebates = box.low + mixed * (box.high - box.low)
-            self._test(rebates, self.platform.evaluate(rebates, self._starts), [box])
 
     def bound(self) -> float:
         return max(self.profit, self.cut, -self.open[0][0] if self.open else -np.inf)
@@ -157,12 +143,14 @@ class _Search:
         return nearest
 
     def try_levels(self, choices: IntArray) -> None:
-        outcome = self.platform.evaluate(self.platform.levels[choices], self._starts)
-        self._test(self.platform.levels[choices], outcome, self._sampled)
+        rebates = self.platform.levels[choices]
+        outcome = self.platform.evaluate(rebates, self._starts)
+        self._test(rebates, outcome.answers, self._used)
         best = int(outcome.profit.argmax())
         if outcome.profit[best] > self.profit:
             self.profit, self.levels = float(outcome.profit[best]), choices[best].copy()
             self._starts = tuple(answer.potential[best] for answer in outcome.answers)
+            self._near = tuple(answer.flow[best] for answer in outcome.answers)
 
     def improve(self, levels: IntArray) -> None:
         """One hour at a time, one level up or down, while it helps."""
@@ -187,16 +175,15 @@ class _Search:
         low, high, found = shrunk
         if self._enumerated(low, high):
             return
-        value, relaxed = found.bound, found.rebates
-        value = min(value + SAFETY * abs(value), parent)
-        chosen = np.clip(self.rounded(relaxed), low, high)
+        value = min(found.bound + SAFETY * abs(found.bound), parent)
+        chosen = np.clip(self.rounded(found.rebates), low, high)
         if not (chosen == self.levels).all():
             self.improve(chosen)
         if value > self.profit:
             heapq.heappush(self.open, (-value, next(self._names), low, high, found))
 
     def _enumerated(self, low: IntArray, high: IntArray) -> bool:
-        if np.prod((high - low + 1).astype(float)) > FEW:
+        if not _few(low, high):
             return False
         axes = [np.arange(lo, hi + 1) for lo, hi in zip(low, high, strict=True)]
         self.try_levels(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low)))
@@ -204,11 +191,12 @@ class _Search:
 
     def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Bounded] | None:
         """Bound a box and drop outer levels that earn too little to matter; None if nothing is left."""
+        best: Bounded | None = None
         for _ in range(SHRINKS_MAX):
-            box = self._box(self.platform.levels[low], self.platform.levels[high])
-            found = profit_bound(self.platform, box)
-            self.boxes += 1
             target = self.profit + self.gap * abs(self.profit) - SAFETY * abs(self.profit)
+            found = self._bounded(self.platform.levels[low], self.platform.levels[high], target)
+            if best is not None and found.bound >= best.bound:  # no better, or out of time
+                return low, high, replace(found, bound=best.bound)
             kept = [np.flatnonzero(bound > target) for bound in found.by_level]
             if found.bound <= target or any(len(one) == 0 for one in kept):
                 self.cut = max(self.cut, target + SAFETY * abs(self.profit))
@@ -217,36 +205,51 @@ class _Search:
             dropped = int((high - low).sum() - (new[1] - new[0]).sum())
             if dropped > 0:
                 self.cut = max(self.cut, target + SAFETY * abs(self.profit))
-            low, high = new
-            if dropped < SHRINK_WORTH * len(low):
+            (low, high), best = new, found
+            if dropped < SHRINK_WORTH * len(low) or _few(low, high):
                 break
-        return low, high, found
+        return None if best is None else (low, high, best)
 
-    def _box(self, low: FloatArray, high: FloatArray) -> Box:
-        if self.proven is not None:
-            return Box(low, high, self.proven.flow_low, self.proven.flow_high)
-        intervals = [flow_intervals(f, low, high, prove=False, failures=self.widened)
-                     for f in self.platform.followers]  # fmt: skip
-        box = Box(low, high, tuple(i.low for i in intervals), tuple(i.high for i in intervals))
-        self._sampled.append(box)
-        return box
+    def _bounded(self, low: FloatArray, high: FloatArray, target: float) -> Bounded:
+        """Bound of a box whose intervals hold the answers they were made with and, tested at once, others."""
+        rebates, answers = self._answers(low, high)
+        found = [flow_intervals(follower, low, high, follower.utility(answer, rebates), self.widened)
+                 for follower, answer in zip(self.platform.followers, answers, strict=True)]  # fmt: skip
+        box = Box(low, high, tuple(one.low for one in found), tuple(one.high for one in found))
+        self._used.append(box)
+        self._test(*self._answers(low, high), [box])
+        self.boxes += 1
+        return profit_bound(self.platform, box, self._near, target, self.left_s,
+                            lambda s, a: self._test(s[None, :], a, self._used))  # fmt: skip
 
-    def _test(self, rebates: FloatArray, outcome: Outcome, boxes: list[Box]) -> None:
+    def _answers(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, tuple[Answer, ...]]:
+        """Drivers' answers to rebates at random, half of them corners of the box."""
+        picks = self._random.integers(0, 2, (PROBES, len(low)))
+        mixed = np.where(self._random.random((PROBES, 1)) < 0.5, picks, self._random.random((PROBES, len(low))))
+        rebates = low + mixed * (high - low)
+        return rebates, tuple(follower.solve(rebates) for follower in self.platform.followers)
+
+    def _test(self, rebates: FloatArray, answers: tuple[Answer, ...], boxes: list[Box]) -> None:
         for box in boxes:
             inside = ((rebates >= box.low) & (rebates <= box.high)).all(axis=1)
             self.tested += int(inside.sum())
-            for answer, low, high in zip(outcome.answers, box.flow_low, box.flow_high, strict=True):
-                self.outside += int((((answer.flow < low) | (answer.flow > high)).any(axis=1) & inside).sum())
+            for answer, low, high in zip(answers, box.flow_low, box.flow_high, strict=True):
+                out = (answer.flow < low - FLOW_SLACK) | (answer.flow > high + FLOW_SLACK)
+                self.outside += int((out.any(axis=1) & inside).sum())
 
     def split(self) -> None:
         value, _, low, high, found = heapq.heappop(self.open)
         if -value <= self.profit:
             return
         levels, relaxed = self.platform.levels, found.rebates
-        score = np.abs(found.unpaid) + UNPAID_MIN * (levels[high] - levels[low])
+        score = (found.missed + MISSED_MIN) * (levels[high] - levels[low])
         hour = int(np.where(high > low, score, -1.0).argmax())
         cut = int(np.clip(np.searchsorted(levels, relaxed[hour], side="right") - 1, low[hour], high[hour] - 1))
         left, right = high.copy(), low.copy()
         left[hour], right[hour] = cut, cut + 1
         self.push(low, left, -value)
         self.push(right, high, -value)
+
+
+def _few(low: IntArray, high: IntArray) -> bool:
+    return bool(np.prod((high - low + 1).astype(float)) <= FEW)
