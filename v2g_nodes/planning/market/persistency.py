@@ -142,12 +142,12 @@ class Follower:
             lam = mean - potential @ incidence
             root = np.hypot(lam, self.sigma)
             flow = flow_of(lam, self.sigma)
-            missed = supply - flow @ incidence.T
+            missed: FloatArray = supply - flow @ incidence.T
             value = 0.5 * np.sum(lam + root, axis=1) + potential @ supply
             if np.abs(missed).max() <= TOLERANCE:
                 return Answer(flow, potential, value)
             weight = 0.5 * self.sigma**2 / root**3
-            step: FloatArray = np.linalg.solve(self.laplacian(weight), -missed[..., None])[..., 0]
+            step = np.asarray(np.linalg.solve(self.laplacian(weight), -missed[..., None])[..., 0], dtype=np.float64)
             potential = potential + self._length(lam, step, missed, value, tiny)[:, None] * step
         raise NoConvergenceError(
             f"drivers' flow: a node misses {np.abs(missed).max():.1e} after {STEPS_MAX} steps, "
