@@ -15,14 +15,18 @@ from v2g_nodes.cli import main as cli
 from v2g_nodes.cli.market_inputs import read_signal
 from v2g_nodes.planning.market import levels as levels_module
 from v2g_nodes.planning.market.bid_planes import bid_planes
+from v2g_nodes.planning.market.bounding import profit_bound
 from v2g_nodes.planning.market.calibration import calibrate, inverse_gap
 from v2g_nodes.planning.market.capacity import Requirement, squared_deviation
 from v2g_nodes.planning.market.continuous import best_rebates
-from v2g_nodes.planning.market.envelopes import curve, lines_above, lines_below, spending_lines
+from v2g_nodes.planning.market.envelopes import curve, last_tangent, lines_above, lines_below, spending_lines, tangents
 from v2g_nodes.planning.market.hourly_plan import station_plan
+from v2g_nodes.planning.market.intervals import Intervals, flow_intervals, utility_ends
 from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.program import Rows, Solver
+from v2g_nodes.planning.market.relaxation import Box
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
 from v2g_nodes.planning.market.studies import Case, trends
@@ -40,6 +44,13 @@ def platform(
 ) -> Platform:  # fmt: skip
     return Platform(followers, np.array(vehicles), prices()[: followers[0].network.hours],
                     (Requirement(charger_kw, ETA, NEED),), np.linspace(0.0, rebate_max, levels), exact)  # fmt: skip
+
+
+def small_fleet(seed: int) -> Platform:
+    """Two kinds of drivers, five hours, three levels."""
+    pair = tuple(drivers(kind, hours=5, seed=seed, value_usd_month=20.0) for kind in ("mean", "home"))
+    case = platform(pair, (6.0, 4.0), levels=3, rebate_max=0.03)
+    return replace(case, prices=np.random.default_rng(seed).uniform(0.02, 0.2, 5))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +126,9 @@ def test_lines_enclose_the_curve() -> None:
         for intercept, slope in zip(intercepts, slopes, strict=True):
             room = sign * (target - intercept - slope * flows)
             assert room.min() > -1e-7 * (1.0 + np.abs(target).max())
+    intercepts, slopes = tangents(low + random.uniform(0.0, 1.0, 400) * (last_tangent(low, high) - low))
+    convex = last_tangent(low, high) > low
+    assert (curve(flows) - intercepts - slopes * flows)[:, convex].min() > -1e-7 * (1.0 + np.abs(curve(flows)).max())
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -132,6 +146,120 @@ def test_planes_lie_above_the_bid(day: Follower, exact: bool) -> None:
         assert room.min() > -1e-9
         nearest = min(nearest, room.min())
     assert nearest < 1e-3
+
+
+def test_planes_lie_above_the_larger_of_two_forms() -> None:
+    """At η = 0.5 each form is larger in a part of the box, so that the plane of one has to be lifted."""
+    case = platform((drivers(), drivers("home")), (10.0, 10.0))
+    case = replace(case, requirements=(Requirement(10.0, 0.5, NEED),))
+    random = np.random.default_rng(8)
+    low = random.uniform(0.0, 0.6, (2, 24))
+    high = low + random.uniform(0.1, 0.4, (2, 24))
+    at = low + random.uniform(0.0, 1.0, (2, 24)) * (high - low)
+    intercept, slope = bid_planes(case, 0, low, high, at)
+    larger = [0, 0]
+    for _ in range(300):
+        share = low + random.integers(0, 3, (2, 24)) / 2.0 * (high - low)
+        forms = [case.form_bid(form, share)[0] for form in case.forms[0]]
+        larger = [
+            count + int((one > other).sum()) for count, one, other in zip(larger, forms, forms[::-1], strict=True)
+        ]
+        assert (intercept + np.sum(slope * share, axis=0) - np.maximum(*forms)).min() > -1e-6
+    assert min(larger) > 1000
+
+
+def test_ends_of_utilities_are_those_of_all_corners() -> None:
+    follower, low, high = drivers(hours=6, seed=3), np.full(6, 0.01), np.linspace(0.02, 0.3, 6)
+    corners = np.array(list(itertools.product((0, 1), repeat=6))) * (high - low) + low
+    lam = follower.utility(follower.solve(corners), corners)
+    least, most, _ = utility_ends(follower, low, high)
+    assert least == pytest.approx(lam.min(axis=0), abs=1e-9)
+    assert most == pytest.approx(lam.max(axis=0), abs=1e-9)
+    inside = low + np.random.default_rng(9).random((200, 6)) * (high - low)
+    found = flow_intervals(follower, low, high, lam)
+    flow = follower.solve(inside).flow
+    assert (flow >= found.low).all()
+    assert (flow <= found.high).all()
+
+
+@pytest.mark.parametrize("target_share", [0.0, 0.99])
+def test_bounds_of_levels_hold(target_share: float) -> None:
+    """Each level's bound is above the best profit with that level, probed (high target is not reached) or not."""
+    case = small_fleet(1)
+    every = np.array(list(itertools.product(range(3), repeat=5)))
+    outcome = case.evaluate(case.levels[every])
+    low, high = np.zeros(5), np.full(5, case.levels[-1])
+    ends = [flow_intervals(follower, low, high, follower.utility(answer, case.levels[every]))
+            for follower, answer in zip(case.followers, outcome.answers, strict=True)]  # fmt: skip
+    box = Box(low, high, tuple(one.low for one in ends), tuple(one.high for one in ends))
+    best = int(outcome.profit.argmax())
+    near = tuple(answer.flow[best] for answer in outcome.answers)
+    told: list[np.ndarray] = []
+    found = profit_bound(
+        case, box, near, target_share * outcome.profit[best], lambda: 60.0, lambda s, _: told.append(s)
+    )
+    assert outcome.profit[best] <= found.bound <= 1.02 * outcome.profit[best]
+    dropped = 0
+    for hour, bounds in enumerate(found.by_level):
+        for level, bound in enumerate(bounds):
+            reached = outcome.profit[every[:, hour] == level].max()
+            assert bound >= reached * (1.0 - 1e-9)
+            dropped += bound < 0.999 * found.bound
+    assert dropped > 0
+    assert all((box.low <= one).all() and (one <= box.high).all() for one in told)
+
+
+def test_the_bound_does_not_trust_the_solver() -> None:
+    """Any multipliers bound the program: also those of one that was stopped or whose rows were dropped."""
+    solver = Solver(np.array([-1.0, -1.0]), np.zeros(2), np.full(2, 3.0))
+    rows = Rows(2)
+    rows.add({0: np.array([[1.0, 2.0], [1.0, 0.0], [3.0, 1.0]])}, -np.inf, np.array([4.0, 5.0, 6.0]))
+    assert solver.add(rows) == 3
+    for _ in range(2):
+        assert solver.run(1.0) == pytest.approx([1.6, 1.2])
+        constant, reduced = solver.lagrangian(0)
+        assert constant + solver.least(reduced).sum() == pytest.approx(-2.8)
+        solver.purge(0)  # the second row never binds
+    constant, reduced = solver.lagrangian(2)
+    assert constant + solver.least(reduced).sum() == pytest.approx(-6.0)  # without rows: columns alone
+
+
+def test_a_search_out_of_time_tells_a_bound(day: Follower) -> None:
+    case, ticks = platform((day,), (200.0,)), itertools.count()
+    plan = plan_levels(case, limit_s=0.5, clock=lambda: float(next(ticks)))
+    assert plan.boxes == 0
+    assert np.isfinite(plan.bound)
+    assert plan.bound > case.evaluate(best_rebates(case, 0.3)).profit[0]
+    assert plan.gap == pytest.approx((plan.bound - plan.profit) / plan.profit)
+    assert plan.gap > 0.1
+
+
+def test_an_answer_outside_begins_again_wider(day: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals that are too narrow are found out, and the bound does not rest on them."""
+    first = levels_module.flow_intervals
+
+    def narrow(follower: Follower, low: np.ndarray, high: np.ndarray, seen: np.ndarray, failures: int) -> Intervals:
+        found = first(follower, low, high, seen, failures)
+        if failures:
+            return found
+        middle = 0.5 * (found.low + found.high)
+        return Intervals(0.5 * (found.low + middle), 0.5 * (found.high + middle), found.answers)
+
+    case = platform((day,), (200.0,))
+    right = plan_levels(case)
+    monkeypatch.setattr(levels_module, "flow_intervals", narrow)
+    plan = plan_levels(case)
+    assert right.widened == 0
+    assert plan.widened == 1
+    assert plan.gap <= 0.005
+    assert plan.bound >= right.profit
+
+
+def test_numbers_of_the_calibrated_instance() -> None:
+    """Profit without rebates and sigma that EQUATIONS 004.3 states; its mean price is rounded to 0.05 %."""
+    case = platform((drivers(value_usd_month=30.0 * 6.59),), (200.0,), exact=False)
+    assert case.monthly * case.evaluate(np.zeros(24)).profit[0] == pytest.approx(211.358, rel=2e-4)
+    assert case.followers[0].sigma[0] == pytest.approx(0.1725, abs=5e-5)
 
 
 def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,6 +356,7 @@ def test_recorded_signal_and_prices(tmp_path: Path, shared_data: Path) -> None:
     found = json.loads((tmp_path / "f.json").read_text())
     assert tuple(found)[: len(KEYS)] == KEYS
     assert found["gap"] <= 0.005
+    assert found["valid_inequalities"] is True
     assert -found["lower_bound"] >= found["profit_per_ev_month"] > found["profit_without_rebates"]
     assert found["chance_level"] >= 0.75
     assert read_signal(signal).shape == (24, 1800)

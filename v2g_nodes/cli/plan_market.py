@@ -96,7 +96,8 @@ def _peer(inputs: MarketInputs, gap: float, limit_s: float) -> dict[str, Any]:
     monthly = inputs.platform.monthly
     return {name: {"profit_per_ev_month": _finite(monthly * one.profit), "profit_bound": _finite(monthly * one.bound),
                    "gap": _finite((one.bound - one.profit) / abs(one.profit)), "seconds": one.seconds,
-                   "status": one.status} for name, one in found.items()}  # fmt: skip
+                   "status": one.status, "valid_inequalities": name != "scip"}
+            for name, one in found.items()}  # fmt: skip
 
 
 def _finite(value: float) -> float | None:
@@ -130,7 +131,7 @@ def _figures(options: MarketOptions, inputs: MarketInputs, plan: LevelPlan, seco
         "performance_index_replayed": None if replayed is None else replayed.index_mean,
         "chance_level": None if replayed is None else replayed.share_met,
         "lower_bound": -monthly * plan.bound, "gap": plan.gap, "seconds": seconds,
-        "valid_inequalities": False, "performance_score": None, "settlement": None,
+        "valid_inequalities": plan.inequalities > 0, "performance_score": None, "settlement": None,
         "profit_bound": monthly * plan.bound, "bound_proven": plan.proven, "answers_tested": plan.tested,
         "intervals_widened": plan.widened, "boxes": plan.boxes, "notes": list(inputs.notes),
     }  # fmt: skip

@@ -31,7 +31,7 @@ from v2g_nodes.planning.market.relaxation import Box
 SAFETY = 1e-9  # of the bound, for rounding
 SHRINKS_MAX = 12
 PROBES = 32  # random answers that each box's intervals are tested with
-WIDENED_MAX = 6  # then the bound counts as refuted: infinite
+WIDENED_MAX = 6  # then the bound counts as refuted and is the ceiling's
 MISSED_MIN = 1e-3  # vehicles: a wide range of levels is split where nothing else tells
 SHRINK_WORTH = 0.15  # levels per hour that must have gone for another try of the same box
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
@@ -54,6 +54,7 @@ class LevelPlan:
         boxes: relaxations solved.
         seconds: of all.
         course: seconds, profit and bound, at each improvement of either.
+        inequalities: valid ones that tightened the relaxations, one per drivers' answer, see relaxation.py.
     """
 
     levels: IntArray
@@ -67,6 +68,7 @@ class LevelPlan:
     boxes: int
     seconds: float
     course: tuple[tuple[float, float, float], ...]
+    inequalities: int = 0
 
 
 def relative_gap(profit: float, bound: float) -> float:
@@ -91,12 +93,12 @@ def plan_levels(
     search = _Search(platform, 0.9 * gap, lambda: limit_s - (clock() - began))
     whole = (np.zeros(platform.hours, dtype=np.int64), np.full(platform.hours, len(platform.levels) - 1))
     search.improve(search.rounded(best_rebates(platform, float(platform.levels[-1]))))
-    search.push(*whole, np.inf)
+    search.push(*whole, ceiling(platform))
     course: list[tuple[float, float, float]] = []
     while True:
         if search.outside and search.widened < WIDENED_MAX and search.left_s() > 0.0:  # begin again, wider
             search = search.wider()
-            search.push(*whole, np.inf)
+            search.push(*whole, ceiling(platform))
             continue
         bound = search.bound()
         reached = (clock() - began, search.profit, bound)
@@ -106,11 +108,19 @@ def plan_levels(
             break
         search.split()
     if search.outside:
-        bound = np.inf
+        bound = ceiling(platform)
     return LevelPlan(
         search.levels, platform.levels[search.levels], search.profit, bound, relative_gap(search.profit, bound), False,
         search.widened, search.tested, search.boxes, clock() - began, tuple(course),
+        search.inequalities,
     )  # fmt: skip
+
+
+def ceiling(platform: Platform) -> float:
+    """Profit of bids for which all vehicles are plugged in for sure, and nothing is paid [USD per day]."""
+    total = np.array([platform.vehicles.sum()])
+    bids = [max(float(form.bid(total, np.zeros(1))[0][0]) for form in forms) for forms in platform.forms]
+    return float(platform.prices.sum()) * min(bids)
 
 
 class _Search:
@@ -120,7 +130,7 @@ class _Search:
         self.profit = -np.inf
         self.open: list[tuple[float, int, IntArray, IntArray, Bounded]] = []
         self.cut = -np.inf  # no rebates that were dropped earn more
-        self.boxes = self.outside = self.tested = self.widened = 0
+        self.boxes = self.outside = self.tested = self.widened = self.inequalities = 0
         self._used: list[Box] = []
         self._names = count()
         self._random = np.random.default_rng(1)
@@ -131,7 +141,8 @@ class _Search:
         """The same search from the start, with the incumbent, wider intervals."""
         again = _Search(self.platform, self.gap, self.left_s)
         again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
-        again.boxes, again.tested, again._starts = self.boxes, self.tested, self._starts
+        again.boxes, again.tested, again.inequalities = self.boxes, self.tested, self.inequalities
+        again._starts = self._starts
         again._near = self._near
         return again
 
@@ -168,6 +179,10 @@ class _Search:
 
     def push(self, low: IntArray, high: IntArray, parent: float) -> None:
         if self._enumerated(low, high):
+            return
+        if self.left_s() <= 0.0:
+            unknown = Bounded(parent, [], self.platform.levels[low], np.zeros(len(low)))
+            heapq.heappush(self.open, (-parent, next(self._names), low, high, unknown))
             return
         shrunk = self._shrink(low, high)
         if shrunk is None:
@@ -219,8 +234,11 @@ class _Search:
         self._used.append(box)
         self._test(*self._answers(low, high), [box])
         self.boxes += 1
-        return profit_bound(self.platform, box, self._near, target, self.left_s,
-                            lambda s, a: self._test(s[None, :], a, self._used))  # fmt: skip
+        return profit_bound(self.platform, box, self._near, target, self.left_s, self._seen)
+
+    def _seen(self, rebates: FloatArray, answers: tuple[Answer, ...]) -> None:
+        self.inequalities += len(answers)
+        self._test(rebates[None, :], answers, self._used)
 
     def _answers(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, tuple[Answer, ...]]:
         """Drivers' answers to rebates at random, half of them corners of the box."""
