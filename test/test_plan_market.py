@@ -24,9 +24,9 @@ from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.intervals import Intervals, flow_intervals, utility_ends
 from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
-from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.platform import Outcome, Platform
 from v2g_nodes.planning.market.program import Rows, Solver
-from v2g_nodes.planning.market.relaxation import Box
+from v2g_nodes.planning.market.relaxation import Box, Relaxation
 from v2g_nodes.planning.market.score import performance_score
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
 from v2g_nodes.planning.market.studies import Case, trends
@@ -182,17 +182,49 @@ def test_ends_of_utilities_are_those_of_all_corners() -> None:
     assert (flow <= found.high).all()
 
 
+def box_of(case: Platform, outcome: Outcome, rebates: np.ndarray) -> Box:
+    """All rebates up to the largest level, and intervals that hold some answers."""
+    low, high = np.zeros(case.hours), np.full(case.hours, case.levels[-1])
+    ends = [flow_intervals(follower, low, high, follower.utility(answer, rebates))
+            for follower, answer in zip(case.followers, outcome.answers, strict=True)]  # fmt: skip
+    return Box(low, high, tuple(one.low for one in ends), tuple(one.high for one in ends))
+
+
+def test_every_equilibrium_is_a_point_of_the_program() -> None:
+    """No row cuts off a choice of levels with its answers, bids and payments, and some rows touch one."""
+    case = small_fleet(1)
+    every = np.array(list(itertools.product(range(3), repeat=5)))
+    outcome = case.evaluate(case.levels[every])
+    relaxation = Relaxation(case, box_of(case, outcome, case.levels[every]), tuple(a.flow[7] for a in outcome.answers))
+    for _ in range(4):
+        point = relaxation.solver.run(60.0)
+        assert point is not None
+        rebates = np.clip(point[:5], 0.0, case.levels[-1])
+        relaxation.cut(point, rebates, tuple(follower.solve(rebates) for follower in case.followers))
+    layout, nearest = relaxation.layout, np.inf
+    for row, levels in enumerate(every):
+        weight = np.concatenate([np.eye(3)[level] for level in levels])
+        whole = [case.levels[levels], outcome.bid_kw[row], weight]
+        for follower, answer in zip(case.followers, outcome.answers, strict=True):
+            flow, share = answer.flow[row], follower.plugged(answer)[row]
+            whole += [flow, answer.potential[row], flow * curve(flow), weight * share[layout.hour]]
+        exact = np.concatenate(whole)
+        assert np.minimum(exact - relaxation.solver.lower, relaxation.solver.upper - exact).min() > -1e-6
+        for matrix, lower, upper in relaxation.solver.parts:
+            value = matrix @ exact
+            room = np.minimum(value - lower, upper - value)
+            assert room.min() > -1e-6
+            nearest = min(nearest, room[lower < upper].min(initial=np.inf))
+    assert nearest < 1e-4
+
+
 @pytest.mark.parametrize("target_share", [0.0, 0.99])
 def test_bounds_of_levels_hold(target_share: float) -> None:
     """Each level's bound is above the best profit with that level, probed (high target is not reached) or not."""
     case = small_fleet(1)
     every = np.array(list(itertools.product(range(3), repeat=5)))
     outcome = case.evaluate(case.levels[every])
-    low, high = np.zeros(5), np.full(5, case.levels[-1])
-    ends = [flow_intervals(follower, low, high, follower.utility(answer, case.levels[every]))
-            for follower, answer in zip(case.followers, outcome.answers, strict=True)]  # fmt: skip
-    box = Box(low, high, tuple(one.low for one in ends), tuple(one.high for one in ends))
-    best = int(outcome.profit.argmax())
+    box, best = box_of(case, outcome, case.levels[every]), int(outcome.profit.argmax())
     near = tuple(answer.flow[best] for answer in outcome.answers)
     told: list[np.ndarray] = []
     found = profit_bound(

@@ -98,13 +98,16 @@ class Solver:
         cost: shape (columns,).
         lower: of each column, finite.
         upper: of each column, finite.
+
+    Attributes:
+        parts: rows that were added and not purged: matrix, lower and upper ends.
     """
 
     def __init__(self, cost: FloatArray, lower: FloatArray, upper: FloatArray) -> None:
         import highspy
 
-        self._cost, self._lower, self._upper = cost, lower, upper
-        self._parts: list[tuple[Any, FloatArray, FloatArray]] = []
+        self._cost, self.lower, self.upper = cost, lower, upper
+        self.parts: list[tuple[Any, FloatArray, FloatArray]] = []
         self._solver: Any = highspy.Highs()
         self._solver.setOptionValue("output_flag", False)
         self._solver.setOptionValue("threads", 1)
@@ -117,7 +120,7 @@ class Solver:
         matrix, lower, upper = rows.joined()
         if matrix.shape[0] == 0:
             return 0
-        self._parts.append((matrix, lower, upper))
+        self.parts.append((matrix, lower, upper))
         self._solver.addRows(matrix.shape[0], lower, upper, matrix.nnz, matrix.indptr[:-1].astype(np.int32),
                              matrix.indices.astype(np.int32), matrix.data)  # fmt: skip
         return len(lower)
@@ -145,10 +148,11 @@ class Solver:
         gone = np.flatnonzero(loose).astype(np.int32)
         self._solver.deleteRows(len(gone), gone)
         at = 0
-        for k, (matrix, lower, upper) in enumerate(self._parts):
+        for k, (matrix, lower, upper) in enumerate(self.parts):
             stays = ~loose[at : at + len(lower)]
             at += len(lower)
-            self._parts[k] = (matrix[stays], lower[stays], upper[stays])
+            self.parts[k] = (matrix[stays], lower[stays], upper[stays])
+        self.parts = [part for part in self.parts if len(part[1])]
 
     def lagrangian(self, free: int) -> tuple[float, FloatArray]:
         """Constant and reduced costs of a bound: every x that keeps the rows costs constant + reduced x or more.
@@ -158,7 +162,7 @@ class Solver:
         multipliers = np.array(self._solver.getSolution().row_dual)
         multipliers[:free] = 0.0
         constant, reduced, at = 0.0, self._cost.copy(), 0
-        for matrix, lower, upper in self._parts:
+        for matrix, lower, upper in self.parts:
             part = multipliers[at : at + len(lower)]
             at += len(lower)
             part = np.where(np.isfinite(np.where(part > 0.0, lower, upper)), part, 0.0)
@@ -169,5 +173,5 @@ class Solver:
 
     def least(self, reduced: FloatArray) -> FloatArray:
         """Smallest of reduced x of each column, shape (columns,)."""
-        smallest: FloatArray = np.minimum(reduced * self._lower, reduced * self._upper)
+        smallest: FloatArray = np.minimum(reduced * self.lower, reduced * self.upper)
         return smallest
