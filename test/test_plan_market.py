@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from v2g_nodes.planning.market.capacity import Requirement, squared_deviation
 from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.envelopes import curve, last_tangent, lines_above, lines_below, spending_lines, tangents
 from v2g_nodes.planning.market.hourly_plan import station_plan
-from v2g_nodes.planning.market.intervals import Intervals, flow_intervals, utility_ends
-from v2g_nodes.planning.market.levels import plan_levels
+from v2g_nodes.planning.market.intervals import Choices, Intervals, flow_intervals, utility_ends
+from v2g_nodes.planning.market.levels import box_of, plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Outcome, Platform
 from v2g_nodes.planning.market.program import Rows, Solver
@@ -172,22 +173,24 @@ def test_ends_of_utilities_are_those_of_all_corners() -> None:
     follower, low, high = drivers(hours=6, seed=3), np.full(6, 0.01), np.linspace(0.02, 0.3, 6)
     corners = np.array(list(itertools.product((0, 1), repeat=6))) * (high - low) + low
     lam = follower.utility(follower.solve(corners), corners)
-    least, most, _ = utility_ends(follower, low, high)
+    least, most, where = utility_ends(follower, low, high)
+    assert follower.utility(follower.solve(where[1]), where[1]).diagonal() == pytest.approx(most, abs=1e-9)
     assert least == pytest.approx(lam.min(axis=0), abs=1e-9)
     assert most == pytest.approx(lam.max(axis=0), abs=1e-9)
     inside = low + np.random.default_rng(9).random((200, 6)) * (high - low)
-    found = flow_intervals(follower, low, high, lam)
-    flow = follower.solve(inside).flow
-    assert (flow >= found.low).all()
-    assert (flow <= found.high).all()
+    inside[:, 2] = 0.05
+    found = flow_intervals(follower, low, high, Choices(np.array([2]), np.array([0.05])), lam)
+    answer = follower.solve(inside)
+    share = follower.plugged(answer)[:, 2]
+    for value, ends in ((answer.flow, (found.low, found.high)), (share, (found.share_low, found.share_high))):
+        assert (value >= ends[0]).all()
+        assert (value <= ends[1]).all()
+    assert found.share_high - found.share_low < 2.0 * np.ptp(share) + 1e-3
 
 
-def box_of(case: Platform, outcome: Outcome, rebates: np.ndarray) -> Box:
+def whole_box(case: Platform, outcome: Outcome, rebates: np.ndarray) -> Box:
     """All rebates up to the largest level, and intervals that hold some answers."""
-    low, high = np.zeros(case.hours), np.full(case.hours, case.levels[-1])
-    ends = [flow_intervals(follower, low, high, follower.utility(answer, rebates))
-            for follower, answer in zip(case.followers, outcome.answers, strict=True)]  # fmt: skip
-    return Box(low, high, tuple(one.low for one in ends), tuple(one.high for one in ends))
+    return box_of(case, np.zeros(case.hours), np.full(case.hours, case.levels[-1]), rebates, outcome.answers)
 
 
 def test_every_equilibrium_is_a_point_of_the_program() -> None:
@@ -195,7 +198,9 @@ def test_every_equilibrium_is_a_point_of_the_program() -> None:
     case = small_fleet(1)
     every = np.array(list(itertools.product(range(3), repeat=5)))
     outcome = case.evaluate(case.levels[every])
-    relaxation = Relaxation(case, box_of(case, outcome, case.levels[every]), tuple(a.flow[7] for a in outcome.answers))
+    relaxation = Relaxation(
+        case, whole_box(case, outcome, case.levels[every]), tuple(a.flow[7] for a in outcome.answers)
+    )
     for _ in range(4):
         point = relaxation.solver.run(60.0)
         assert point is not None
@@ -224,7 +229,7 @@ def test_bounds_of_levels_hold(target_share: float) -> None:
     case = small_fleet(1)
     every = np.array(list(itertools.product(range(3), repeat=5)))
     outcome = case.evaluate(case.levels[every])
-    box, best = box_of(case, outcome, case.levels[every]), int(outcome.profit.argmax())
+    box, best = whole_box(case, outcome, case.levels[every]), int(outcome.profit.argmax())
     near = tuple(answer.flow[best] for answer in outcome.answers)
     told: list[np.ndarray] = []
     found = profit_bound(
@@ -270,19 +275,17 @@ def test_an_answer_outside_begins_again_wider(day: Follower, monkeypatch: pytest
     """Intervals that are too narrow are found out, and the bound does not rest on them."""
     first = levels_module.flow_intervals
 
-    def narrow(follower: Follower, low: np.ndarray, high: np.ndarray, seen: np.ndarray, failures: int) -> Intervals:
-        found = first(follower, low, high, seen, failures)
-        if failures:
-            return found
+    def narrow(*words: Any) -> Intervals:  # noqa: ANN401 - those of flow_intervals
+        found, failures = first(*words), words[-1]
         middle = 0.5 * (found.low + found.high)
-        return Intervals(0.5 * (found.low + middle), 0.5 * (found.high + middle), found.answers)
+        return found if failures else replace(found, low=0.5 * (found.low + middle), high=0.5 * (found.high + middle))
 
     case = platform((day,), (200.0,))
     right = plan_levels(case)
     monkeypatch.setattr(levels_module, "flow_intervals", narrow)
     plan = plan_levels(case)
     assert right.widened == 0
-    assert plan.widened == 1
+    assert plan.widened >= 1
     assert plan.gap <= 0.005
     assert plan.bound >= right.profit
 

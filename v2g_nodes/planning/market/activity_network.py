@@ -86,6 +86,13 @@ class ActivityNetwork:
         return matrix
 
     @cached_property
+    def only_plug(self) -> IntArray:
+        """The one charging arc of each hour, -1 where there are several, shape (hours,)."""
+        count, arc = self.plug_matrix.sum(axis=0), self.plug_matrix.argmax(axis=0)
+        only: IntArray = np.where(count == 1.0, arc, -1)
+        return only
+
+    @cached_property
     def sparse_incidence(self) -> Any:  # noqa: ANN401 - scipy has no types
         """B', sparse by rows, shape (arcs, nodes - 1)."""
         from scipy.sparse import csr_matrix

@@ -40,8 +40,23 @@ def lines_below(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArr
         Across 1/2 tangents up to the point whose tangent passes through the upper end, and that one.
     """
     last = last_tangent(low, high)
+    return _lines(low, high, last, low + np.linspace(0.0, 1.0, count)[:, None] * (last - low))
+
+
+def line_below(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The one of lines_below that is close at some flows: intercepts and slopes, shape (arcs,)."""
+    last = last_tangent(low, high)
+    return _lines(low, high, last, np.clip(at, low, np.maximum(last, low)))
+
+
+def line_above(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same above the curve."""
+    intercept, slope = line_below(1.0 - high, 1.0 - low, 1.0 - at)
+    return -(intercept + slope), slope
+
+
+def _lines(low: FloatArray, high: FloatArray, last: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
     chord = (curve(high) - curve(low)) / (high - low)
-    points = low + np.linspace(0.0, 1.0, count)[:, None] * (last - low)
     is_chord = last <= low
     slopes = np.where(is_chord, chord, curve_slope(points))
     at = np.where(is_chord, low, points)

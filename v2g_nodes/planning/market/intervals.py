@@ -4,7 +4,8 @@ An arc's utility lambda moves with each rebate by d lambda / d s = E - B'(B W B'
 middle of the box the signs of that row name a corner for the largest lambda and one for the smallest; the row at that
 corner names the next, until none is better. Where cross effects keep their signs, these ends are exact. That is an
 assumption that answers elsewhere test, so every interval is widened a little, and levels.py begins again with wider
-ones once an answer lies outside.
+ones once an answer lies outside. The share plugged in in an hour with a given rebate is found at the same corners, with
+that hour's rebate replaced.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.persistency import Answer, Follower, flow_of, slope
 
-WIDEN, WIDEN_MIN = 0.01, 1e-5  # of the interval in utility, and at least this many sigma
+WIDEN, WIDEN_MIN = 0.01, 1e-3  # of the interval in utility, and at least this many sigma
 ASCENTS_MAX = 6
 STILL = 1e-10  # USD per USD/h: a sensitivity below that names no side
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Single rebates to fix: hour and rebate [USD/h] of each, shape (choices,)."""
+
+    hour: IntArray
+    rebate: FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,34 +37,53 @@ class Intervals:
     Args:
         low: smallest flow of each arc, shape (arcs,).
         high: largest flow.
-        answers: of drivers that were computed.
+        share_low: smallest share plugged in in each choice's hour with its rebate, shape (choices,).
+        share_high: largest share.
     """
 
     low: FloatArray
     high: FloatArray
-    answers: int
+    share_low: FloatArray
+    share_high: FloatArray
 
 
 def flow_intervals(
-    follower: Follower, low: FloatArray, high: FloatArray, seen: FloatArray, failures: int = 0
+    follower: Follower, low: FloatArray, high: FloatArray, choices: Choices, seen: FloatArray, failures: int = 0
 ) -> Intervals:  # fmt: skip
-    """Intervals of all flows for rebates between low and high.
+    """Intervals of all flows for rebates between low and high, and of shares with one rebate fixed.
 
     Args:
         follower: the drivers.
         low: smallest rebates, shape (hours,) [USD/h].
         high: largest rebates.
+        choices: rebates to fix.
         seen: utilities of answers to rebates between, which the intervals hold in any case, shape (answers, arcs).
         failures: times that intervals turned out too narrow before: each doubles the widening.
     """
-    least, most, answers = utility_ends(follower, low, high)
+    least, most, corners = utility_ends(follower, low, high)
     least, most = np.minimum(least, seen.min(axis=0)), np.maximum(most, seen.max(axis=0))
-    width = np.maximum(WIDEN * (most - least), WIDEN_MIN * follower.sigma) * 2.0**failures
-    return Intervals(flow_of(least - width, follower.sigma), flow_of(most + width, follower.sigma), answers)
+    flows = _widened(follower.sigma, least, most, failures)
+    network = follower.network
+    shares = [np.minimum(flow @ network.plug_matrix, 1.0)[choices.hour] for flow in flows]
+    arc = network.only_plug[choices.hour]
+    fixed = np.flatnonzero((arc >= 0) & (high > low)[choices.hour])
+    if len(fixed):
+        rebates = corners[:, arc[fixed]]
+        rebates[:, np.arange(len(fixed)), choices.hour[fixed]] = choices.rebate[fixed]
+        ends = [follower.utility(follower.solve(one), one)[np.arange(len(fixed)), arc[fixed]] for one in rebates]
+        held = _widened(follower.sigma[arc[fixed]], ends[0], ends[1], failures)
+        shares[0][fixed] = np.maximum(shares[0][fixed], held[0])
+        shares[1][fixed] = np.minimum(shares[1][fixed], held[1])
+    return Intervals(*flows, *shares)
 
 
-def utility_ends(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray, int]:
-    """Smallest and largest lambda of each arc that ascent finds, shape (arcs,) each [USD], and answers computed."""
+def _widened(sigma: FloatArray, least: FloatArray, most: FloatArray, failures: int) -> tuple[FloatArray, FloatArray]:
+    width = np.maximum(WIDEN * (most - least), WIDEN_MIN * sigma) * 2.0**failures
+    return flow_of(least - width, sigma), flow_of(most + width, sigma)
+
+
+def utility_ends(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Smallest and largest lambda of each arc that ascent finds, (arcs,) [USD], and where, (2, arcs, hours)."""
     arcs = follower.network.arcs
     arc, sign = np.tile(np.arange(arcs), 2), np.repeat([1.0, -1.0], arcs)
     middle = follower.solve(0.5 * (low + high))
@@ -63,15 +91,14 @@ def utility_ends(follower: Follower, low: FloatArray, high: FloatArray) -> tuple
                                    (2, 1))  # fmt: skip
     corner = np.where(rows > 0.0, high, low)
     best = sign * follower.utility(middle, 0.5 * (low + high))[0, arc]
-    open_, answers = np.arange(2 * arcs), 1
+    open_, found = np.arange(2 * arcs), corner.copy()
     for _ in range(ASCENTS_MAX):
         corners, which = np.unique(corner[open_], axis=0, return_inverse=True)
         answer = follower.solve(corners, middle.potential[0])
-        answers += len(corners)
         reached = sign[open_] * follower.utility(answer, corners)[which, arc[open_]]
         better = reached > best[open_]
-        best[open_] = np.maximum(best[open_], reached)
-        open_, which = open_[better], which[better]
+        open_, which, reached = open_[better], which[better], reached[better]
+        best[open_], found[open_] = reached, corner[open_]
         rows = sign[open_, None] * _sensitivities(follower, answer, which, arc[open_])
         following = np.where(rows > STILL, high, np.where(rows < -STILL, low, corner[open_]))
         moved = (following != corner[open_]).any(axis=1)
@@ -79,7 +106,7 @@ def utility_ends(follower: Follower, low: FloatArray, high: FloatArray) -> tuple
         open_ = open_[moved]
         if len(open_) == 0:
             break
-    return -best[arcs:], best[:arcs], answers
+    return -best[arcs:], best[:arcs], np.array([found[arcs:], found[:arcs]])
 
 
 def _sensitivities(follower: Follower, answer: Answer, rows: IntArray, arcs: IntArray) -> FloatArray:

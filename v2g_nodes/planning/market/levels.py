@@ -1,13 +1,13 @@
 """Rebates out of a few levels, with a certified gap: branch and bound on a linear relaxation.
 
-A box holds a range of levels per hour. Its bound is relaxation.profit_bound over intervals of the drivers' flows, which
-ascent over the corners of the box finds (intervals.py). They are tested: random answers of the box before it is used,
-and every answer that is computed in the box later, must lie inside, or all begins again, wider. A bound that rests on
-them is tested, not proven, and the result says so. Incumbents come from the continuous optimum, rounded and improved
-one hour at a time with the drivers' exact answer. Levels that the relaxation shows to better the incumbent by no more
-than the gap are dropped, and the smaller box is bounded anew. The box of largest bound is split next, at the hour where
-the relaxation is furthest from the drivers' answer. A box of few points is evaluated, so that the search ends with gap
-zero.
+A box holds a range of levels per hour. Its bound is bounding.profit_bound over intervals of the drivers' flows, which
+ascent over the corners of the box finds (intervals.py). They are tested: random answers of the box must lie inside
+before it is used, or it gets wider ones, and every answer that is computed later, or all begins again, wider. A bound
+that rests on them is tested, not proven, and the result says so. Incumbents come from the continuous optimum, rounded
+and improved one hour at a time with the drivers' exact answer. Levels that the relaxation shows to better the incumbent
+by no more than the gap are dropped, and the smaller box is bounded anew. The box of largest bound is split next, at the
+hour where the relaxation is furthest from the drivers' answer. A box of few points is evaluated, so that the search
+ends with gap zero.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
+from numpy.typing import NDArray
 
 from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.bounding import Bounded, profit_bound
 from v2g_nodes.planning.market.continuous import best_rebates
-from v2g_nodes.planning.market.intervals import flow_intervals
+from v2g_nodes.planning.market.intervals import Choices, flow_intervals
 from v2g_nodes.planning.market.persistency import Answer
 from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.program import Layout
 from v2g_nodes.planning.market.relaxation import Box
 
 SAFETY = 1e-9  # of the bound, for rounding
@@ -35,6 +37,7 @@ WIDENED_MAX = 6  # then the bound counts as refuted and is the ceiling's
 MISSED_MIN = 1e-3  # vehicles: a wide range of levels is split where nothing else tells
 SHRINK_WORTH = 0.15  # levels per hour that must have gone for another try of the same box
 FEW = 256  # points of a box that are evaluated one and all instead of bounded
+LEVEL_SLACK = 1e-9  # USD/h: a rebate that is a level
 FLOW_SLACK = 1e-9  # of a driver, for the tolerance of the exact answer
 
 
@@ -49,7 +52,8 @@ class LevelPlan:
         bound: no choice of levels earns more [USD per day].
         gap: (bound - profit) / profit, at least 0.
         proven: the flow intervals behind the bound are proven, not only sampled.
-        widened: times that an answer was found outside a sampled interval and all began again with wider ones.
+        widened: times that an answer was found outside an interval: of a box before it was used, which got wider ones,
+            or later, when all began again with wider ones.
         tested: answers that were compared with intervals.
         boxes: relaxations solved.
         seconds: of all.
@@ -111,7 +115,7 @@ def plan_levels(
         bound = ceiling(platform)
     return LevelPlan(
         search.levels, platform.levels[search.levels], search.profit, bound, relative_gap(search.profit, bound), False,
-        search.widened, search.tested, search.boxes, clock() - began, tuple(course),
+        search.widened + search.rewidened, search.tested, search.boxes, clock() - began, tuple(course),
         search.inequalities,
     )  # fmt: skip
 
@@ -130,7 +134,7 @@ class _Search:
         self.profit = -np.inf
         self.open: list[tuple[float, int, IntArray, IntArray, Bounded]] = []
         self.cut = -np.inf  # no rebates that were dropped earn more
-        self.boxes = self.outside = self.tested = self.widened = self.inequalities = 0
+        self.boxes = self.outside = self.tested = self.widened = self.rewidened = self.inequalities = 0
         self._used: list[Box] = []
         self._names = count()
         self._random = np.random.default_rng(1)
@@ -142,6 +146,7 @@ class _Search:
         again = _Search(self.platform, self.gap, self.left_s)
         again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
         again.boxes, again.tested, again.inequalities = self.boxes, self.tested, self.inequalities
+        again.rewidened = self.rewidened
         again._starts = self._starts
         again._near = self._near
         return again
@@ -156,7 +161,7 @@ class _Search:
     def try_levels(self, choices: IntArray) -> None:
         rebates = self.platform.levels[choices]
         outcome = self.platform.evaluate(rebates, self._starts)
-        self._test(rebates, outcome.answers, self._used)
+        self._test(rebates, outcome.answers)
         best = int(outcome.profit.argmax())
         if outcome.profit[best] > self.profit:
             self.profit, self.levels = float(outcome.profit[best]), choices[best].copy()
@@ -226,34 +231,46 @@ class _Search:
         return None if best is None else (low, high, best)
 
     def _bounded(self, low: FloatArray, high: FloatArray, target: float) -> Bounded:
-        """Bound of a box whose intervals hold the answers they were made with and, tested at once, others."""
+        """Bound of a box, over intervals that hold the answers they were made with and then, as a test, others."""
         rebates, answers = self._answers(low, high)
-        found = [flow_intervals(follower, low, high, follower.utility(answer, rebates), self.widened)
-                 for follower, answer in zip(self.platform.followers, answers, strict=True)]  # fmt: skip
-        box = Box(low, high, tuple(one.low for one in found), tuple(one.high for one in found))
+        for failures in range(self.widened, WIDENED_MAX + 1):
+            box = box_of(self.platform, low, high, rebates, answers, failures)
+            rebates, answers = self._answers(low, high)
+            if not self._outside(rebates, answers, box):
+                break
+            self.rewidened += 1  # before it was used
         self._used.append(box)
-        self._test(*self._answers(low, high), [box])
         self.boxes += 1
         return profit_bound(self.platform, box, self._near, target, self.left_s, self._seen)
 
     def _seen(self, rebates: FloatArray, answers: tuple[Answer, ...]) -> None:
         self.inequalities += len(answers)
-        self._test(rebates[None, :], answers, self._used)
+        self._test(rebates[None, :], answers)
 
     def _answers(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, tuple[Answer, ...]]:
-        """Drivers' answers to rebates at random, half of them corners of the box."""
+        """Drivers' answers to rebates at random: corners of the box, levels inside it, others."""
         picks = self._random.integers(0, 2, (PROBES, len(low)))
-        mixed = np.where(self._random.random((PROBES, 1)) < 0.5, picks, self._random.random((PROBES, len(low))))
-        rebates = low + mixed * (high - low)
+        within = self._random.random((PROBES, len(low)))
+        rebates = low + np.where(self._random.random((PROBES, 1)) < 0.5, picks, within) * (high - low)
+        some = self.platform.levels[self.rounded(rebates.ravel())].reshape(rebates.shape)
+        rebates = np.where(self._random.random((PROBES, 1)) < 0.5, np.clip(some, low, high), rebates)
         return rebates, tuple(follower.solve(rebates) for follower in self.platform.followers)
 
-    def _test(self, rebates: FloatArray, answers: tuple[Answer, ...], boxes: list[Box]) -> None:
-        for box in boxes:
-            inside = ((rebates >= box.low) & (rebates <= box.high)).all(axis=1)
-            self.tested += int(inside.sum())
-            for answer, low, high in zip(answers, box.flow_low, box.flow_high, strict=True):
-                out = (answer.flow < low - FLOW_SLACK) | (answer.flow > high + FLOW_SLACK)
-                self.outside += int((out.any(axis=1) & inside).sum())
+    def _test(self, rebates: FloatArray, answers: tuple[Answer, ...]) -> None:
+        self.outside += sum(self._outside(rebates, answers, box) for box in self._used)
+
+    def _outside(self, rebates: FloatArray, answers: tuple[Answer, ...], box: Box) -> int:
+        """Answers to rebates of the box that are outside its intervals."""
+        inside = ((rebates >= box.low) & (rebates <= box.high)).all(axis=1)
+        self.tested += int(inside.sum())
+        layout, outside = Layout(self.platform, box.low, box.high), 0
+        fixed = np.abs(rebates[inside][:, layout.hour] - layout.worth) < LEVEL_SLACK
+        for k, (follower, answer) in enumerate(zip(self.platform.followers, answers, strict=True)):
+            flow, share = answer.flow[inside], follower.plugged(answer)[inside][:, layout.hour]
+            out = _beyond(flow, box.flow_low[k], box.flow_high[k]).any(axis=1)
+            out |= (fixed & _beyond(share, box.share_low[k], box.share_high[k])).any(axis=1)
+            outside += int(out.sum())
+        return outside
 
     def split(self) -> None:
         value, _, low, high, found = heapq.heappop(self.open)
@@ -267,6 +284,23 @@ class _Search:
         left[hour], right[hour] = cut, cut + 1
         self.push(low, left, -value)
         self.push(right, high, -value)
+
+
+def box_of(
+    platform: Platform, low: FloatArray, high: FloatArray, rebates: FloatArray, answers: tuple[Answer, ...],
+    failures: int = 0,
+) -> Box:  # fmt: skip
+    """Rebates between two ends with intervals that hold some answers, see flow_intervals."""
+    layout = Layout(platform, low, high)
+    choices = Choices(layout.hour, layout.worth)
+    found = [flow_intervals(follower, low, high, choices, follower.utility(answer, rebates), failures)
+             for follower, answer in zip(platform.followers, answers, strict=True)]  # fmt: skip
+    columns = zip(*((one.low, one.high, one.share_low, one.share_high) for one in found), strict=True)
+    return Box(low, high, *columns)
+
+
+def _beyond(value: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:
+    return (value < low - FLOW_SLACK) | (value > high + FLOW_SLACK)
 
 
 def _few(low: IntArray, high: IntArray) -> bool:

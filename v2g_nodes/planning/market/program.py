@@ -67,6 +67,7 @@ class Layout:
         hour: of each choice, shape (choices,).
         worth: its rebate [USD/h].
         choice: 1 where a choice belongs to an hour, shape (hours, choices).
+        several: hours with more than one level.
     """
 
     def __init__(self, platform: Platform, low: FloatArray, high: FloatArray) -> None:
@@ -77,6 +78,7 @@ class Layout:
         self.hour: IntArray = np.repeat(np.arange(self.hours), [len(one) for one in self.levels])
         self.choice: FloatArray = (self.hour == np.arange(self.hours)[:, None]).astype(float)
         self.choices = len(self.worth)
+        self.several = np.flatnonzero(self.choice.sum(axis=1) > 1.0)
         self.bid, self.weight = self.hours, 2 * self.hours
         self.clusters: list[ClusterColumns] = []
         self.columns = 2 * self.hours + self.choices

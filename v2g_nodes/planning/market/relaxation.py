@@ -10,7 +10,8 @@ cross effects; only the intervals must be right, see intervals.py. The source re
 
 A few lines per arc begin; more are added where the program's optimum breaks them (bounding.py). A level of every hour
 has a weight z_th in [0, 1], and y_th = y_t z_th makes the payment s_t y_t linear: exactly where the weights are 0 or 1,
-from below in between. The bound is the Lagrangian one of the multipliers, valid whatever the solver's tolerances.
+from below in between. Curves of charging arcs and bids are enclosed level by level as well. The bound is the Lagrangian
+one of the multipliers, valid whatever the solver's tolerances.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from v2g_nodes.planning.market.envelopes import (
     STEEP,
     curve,
     last_tangent,
+    line_above,
+    line_below,
     lines_above,
     lines_below,
     spending_lines,
@@ -38,6 +41,7 @@ from v2g_nodes.planning.market.program import ClusterColumns, Layout, Rows, Solv
 
 LINES = 2  # per arc and side at the beginning
 BROKEN = 1e-5  # of a line, in sigma: no new line below that
+WEIGHT_MIN = 1e-6  # of a level, for a share that goes with it
 ANSWER_SLACK = 1e-9  # USD: of a payment, for the tolerance of the drivers' exact answer
 
 
@@ -50,12 +54,16 @@ class Box:
         high: largest rebate.
         flow_low: smallest flow of each arc, one array (arcs,) per cluster.
         flow_high: largest flow.
+        share_low: smallest share plugged in with each level of each hour, (choices,) per cluster, see Layout.
+        share_high: largest share.
     """
 
     low: FloatArray
     high: FloatArray
     flow_low: tuple[FloatArray, ...]
     flow_high: tuple[FloatArray, ...]
+    share_low: tuple[FloatArray, ...]
+    share_high: tuple[FloatArray, ...]
 
 
 class Relaxation:
@@ -72,15 +80,7 @@ class Relaxation:
         self.layout = Layout(platform, box.low, box.high)
         self._ends = [(last_tangent(low, high), last_tangent(1.0 - high, 1.0 - low))
                       for low, high in zip(box.flow_low, box.flow_high, strict=True)]  # fmt: skip
-        self._shares = np.array(
-            [
-                [
-                    np.minimum(side[k] @ follower.network.plug_matrix, 1.0)
-                    for k, follower in enumerate(platform.followers)
-                ]
-                for side in (box.flow_low, box.flow_high)
-            ]
-        )
+        self._shares = np.array([box.share_low, box.share_high])  # (2, clusters, choices)
         self.solver = Solver(*self._columns())
         first, rows = self._rows()
         self._kept = self.solver.add(first)
@@ -88,6 +88,7 @@ class Relaxation:
         more = Rows(self.layout.columns)
         for k, follower in enumerate(platform.followers):
             self._cut_curves(more, k, follower, near[k])
+            self._cut_levels(more, k, follower, self._shares[:, k].mean(axis=0))
         self.solver.add(more)
 
     def bounds(self) -> tuple[float, list[FloatArray]]:
@@ -103,7 +104,7 @@ class Relaxation:
         least[: layout.hours] = least[layout.weight : layout.weight + layout.choices] = 0.0
         for k, columns in enumerate(layout.clusters):
             chosen = slice(columns.chosen, columns.chosen + layout.choices)
-            ends = self._shares[:, k, layout.hour]
+            ends = self._shares[:, k]
             each += np.minimum(reduced[chosen] * ends[0], reduced[chosen] * ends[1])
             least[chosen] = 0.0
         by_hour = layout.by_hour(each)
@@ -124,17 +125,36 @@ class Relaxation:
         """Drop what does not bind at the point, the last optimum, and add what it breaks."""
         self.solver.purge(self._kept)
         rows = Rows(self.layout.columns)
+        shares = self._level_shares(point)
         for k, (follower, columns) in enumerate(zip(self.platform.followers, self.layout.clusters, strict=True)):
             self._cut_curves(rows, k, follower, point[columns.flow : columns.potential], point)
+            self._cut_levels(rows, k, follower, shares[k])
             self._cut_payment(rows, columns, rebates, follower.plugged(answers[k])[0])
-        shares = np.array(
-            [
-                point[columns.flow : columns.potential] @ follower.network.plug_matrix
-                for follower, columns in zip(self.platform.followers, self.layout.clusters, strict=True)
-            ]
-        )
-        self._bid_rows(rows, np.clip(shares, *self._shares))
+        self._bid_rows(rows, shares)
         self.solver.add(rows)
+
+    def _level_shares(self, point: FloatArray) -> FloatArray:
+        """Share that goes with each level at a point, the middle where its weight is 0, shape (clusters, choices)."""
+        layout = self.layout
+        weight = point[layout.weight : layout.weight + layout.choices]
+        parts = np.array([point[columns.chosen : columns.chosen + layout.choices] for columns in layout.clusters])
+        some = weight > WEIGHT_MIN
+        share = np.where(some, parts / np.where(some, weight, 1.0), self._shares.mean(axis=0))
+        clipped: FloatArray = np.clip(share, *self._shares)
+        return clipped
+
+    def _cut_levels(self, rows: Rows, k: int, follower: Follower, share: FloatArray) -> None:
+        """Lines per level for hours with one charging arc: one level has weight 1, and its line encloses the curve."""
+        layout, network, columns = self.layout, follower.network, self.layout.clusters[k]
+        hours = layout.several[network.only_plug[layout.several] >= 0]
+        arcs, choice = network.only_plug[hours], layout.choice[hours]
+        scaled = follower.sigma[arcs][:, None] * choice
+        low, high = self._shares[:, k]
+        for line, is_below in ((line_below(low, high, share), True), (line_above(low, high, share), False)):
+            blocks = {columns.potential: network.sparse_incidence[arcs], 0: -network.sparse_plug[arcs],
+                      layout.weight: -scaled * line[0], columns.chosen: -scaled * line[1]}  # fmt: skip
+            side = follower.mu[arcs]
+            rows.add(blocks, side if is_below else -np.inf, np.inf if is_below else side)
 
     def _cut_curves(
         self, rows: Rows, k: int, follower: Follower, flow: FloatArray, point: FloatArray | None = None
@@ -145,8 +165,8 @@ class Relaxation:
         flow = np.clip(flow, low, high)
         curved, wide = curve(flow), high - low > 1e-9
         below, above = self._ends[k]
-        under = wide & (flow <= below) & (flow >= STEEP)
-        over = wide & (1.0 - flow <= above) & (flow <= 1.0 - STEEP)
+        under = wide & (below > low) & (flow <= below) & (flow >= STEEP)
+        over = wide & (above > 1.0 - high) & (1.0 - flow <= above) & (flow <= 1.0 - STEEP)
         dear = wide
         if point is not None:
             fall = point[columns.potential : columns.spending] @ network.incidence
@@ -167,17 +187,18 @@ class Relaxation:
         layout = self.layout
         for number in range(len(self.platform.forms)):
             intercept, slope = bid_planes(self.platform, number, self._shares[0], self._shares[1], at)
-            blocks: dict[int, Any] = {layout.bid: np.eye(layout.hours)}
-            for k, follower in enumerate(self.platform.followers):
-                blocks[layout.clusters[k].flow] = -(slope[k][:, None] * follower.network.plug_matrix.T)
-            rows.add(blocks, -np.inf, intercept)
+            blocks: dict[int, Any] = {layout.bid: np.eye(layout.hours), layout.weight: -layout.choice * intercept}
+            for k, columns in enumerate(layout.clusters):
+                blocks[columns.chosen] = -layout.choice * slope[k]
+            rows.add(blocks, -np.inf, 0.0)
 
     def _columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         layout, box, hours = self.layout, self.box, self.layout.hours
         cost, lower, upper = np.zeros(layout.columns), np.zeros(layout.columns), np.ones(layout.columns)
         lower[:hours], upper[:hours] = box.low, box.high
         cost[layout.bid : layout.weight] = -self.platform.prices
-        upper[layout.bid : layout.weight] = _largest_bids(self.platform, self._shares)
+        largest = layout.by_hour(_largest_bids(self.platform, self._shares))
+        upper[layout.bid : layout.weight] = [one.max() for one in largest]
         for k, (follower, columns) in enumerate(zip(self.platform.followers, layout.clusters, strict=True)):
             low, high = box.flow_low[k], box.flow_high[k]
             lower[columns.flow : columns.potential], upper[columns.flow : columns.potential] = low, high
@@ -195,7 +216,7 @@ class Relaxation:
         first.add({layout.weight: layout.choice}, 1.0, 1.0)
         first.add({0: -np.eye(layout.hours), layout.weight: layout.choice * layout.worth}, 0.0, 0.0)
         for k, columns in enumerate(layout.clusters):
-            same, ends = np.eye(layout.choices), self._shares[:, k, layout.hour]
+            same, ends = np.eye(layout.choices), self._shares[:, k]
             first.add({columns.chosen: same, layout.weight: -np.diag(ends[0])}, 0.0, np.inf)
             first.add({columns.chosen: same, layout.weight: -np.diag(ends[1])}, -np.inf, 0.0)
         rows = Rows(layout.columns)
@@ -249,8 +270,8 @@ def _spending_rows(
 
 
 def _largest_bids(platform: Platform, shares: FloatArray) -> FloatArray:
-    """No bid in the box of shares is larger, shape (hours,) [kW]."""
-    largest: FloatArray = np.full(platform.hours, np.inf)
+    """No bid in a box of shares is larger, shape (choices,) [kW]."""
+    largest: FloatArray = np.full(shares.shape[-1], np.inf)
     for number in range(len(platform.forms)):
         intercept, slope = bid_planes(platform, number, shares[0], shares[1])
         largest = np.minimum(largest, intercept + np.maximum(slope * shares[0], slope * shares[1]).sum(axis=0))
