@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from v2g_nodes.cli import main as cli
 from v2g_nodes.cli.market_inputs import read_signal
-from v2g_nodes.planning.market import levels as levels_module
+from v2g_nodes.planning.market import search as search_module
 from v2g_nodes.planning.market.bid_planes import bid_planes
 from v2g_nodes.planning.market.bounding import profit_bound
 from v2g_nodes.planning.market.calibration import calibrate, inverse_gap
@@ -23,12 +23,13 @@ from v2g_nodes.planning.market.continuous import best_rebates
 from v2g_nodes.planning.market.envelopes import curve, last_tangent, lines_above, lines_below, spending_lines, tangents
 from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.intervals import Choices, Intervals, flow_intervals, utility_ends
-from v2g_nodes.planning.market.levels import box_of, plan_levels
+from v2g_nodes.planning.market.levels import plan_levels
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Outcome, Platform
 from v2g_nodes.planning.market.program import Rows, Solver
 from v2g_nodes.planning.market.relaxation import Box, Relaxation
 from v2g_nodes.planning.market.score import performance_score
+from v2g_nodes.planning.market.search import box_of
 from v2g_nodes.planning.market.signal_statistics import Need, deviation, needed_shares, performance_index
 from v2g_nodes.planning.market.studies import Case, trends
 from v2g_nodes.planning.market.synthetic import ETA, NEED, drivers, prices
@@ -201,25 +202,25 @@ def test_every_equilibrium_is_a_point_of_the_program() -> None:
     relaxation = Relaxation(
         case, whole_box(case, outcome, case.levels[every]), tuple(a.flow[7] for a in outcome.answers)
     )
-    for _ in range(4):
-        point = relaxation.solver.run(60.0)
-        assert point is not None
+    solver, layout, nearest = relaxation.solver, relaxation.layout, np.inf
+    weight = np.eye(3)[every].reshape(len(every), -1)
+    exact = [case.levels[every], outcome.bid_kw, weight]
+    for follower, answer in zip(case.followers, outcome.answers, strict=True):
+        share = follower.plugged(answer)[:, layout.hour]
+        exact += [answer.flow, answer.potential, answer.flow * curve(answer.flow), weight * share]
+    points = np.concatenate(exact, axis=1)
+    assert np.minimum(points - solver.lower, solver.upper - points).min() > -1e-6
+    for at in (None, None, None, solver.lower, None, solver.upper):  # also where every flow is at an end
+        optimum = solver.run(60.0)
+        assert optimum is not None
+        point = optimum if at is None else at
         rebates = np.clip(point[:5], 0.0, case.levels[-1])
         relaxation.cut(point, rebates, tuple(follower.solve(rebates) for follower in case.followers))
-    layout, nearest = relaxation.layout, np.inf
-    for row, levels in enumerate(every):
-        weight = np.concatenate([np.eye(3)[level] for level in levels])
-        whole = [case.levels[levels], outcome.bid_kw[row], weight]
-        for follower, answer in zip(case.followers, outcome.answers, strict=True):
-            flow, share = answer.flow[row], follower.plugged(answer)[row]
-            whole += [flow, answer.potential[row], flow * curve(flow), weight * share[layout.hour]]
-        exact = np.concatenate(whole)
-        assert np.minimum(exact - relaxation.solver.lower, relaxation.solver.upper - exact).min() > -1e-6
-        for matrix, lower, upper in relaxation.solver.parts:
-            value = matrix @ exact
+        for matrix, lower, upper in solver.parts:
+            value = (matrix @ points.T).T
             room = np.minimum(value - lower, upper - value)
             assert room.min() > -1e-6
-            nearest = min(nearest, room[lower < upper].min(initial=np.inf))
+            nearest = min(nearest, room[:, lower < upper].min(initial=np.inf))
     assert nearest < 1e-4
 
 
@@ -273,7 +274,7 @@ def test_a_search_out_of_time_tells_a_bound(day: Follower) -> None:
 
 def test_an_answer_outside_begins_again_wider(day: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals that are too narrow are found out, and the bound does not rest on them."""
-    first = levels_module.flow_intervals
+    first = search_module.flow_intervals
 
     def narrow(*words: Any) -> Intervals:  # noqa: ANN401 - those of flow_intervals
         found, failures = first(*words), words[-1]
@@ -282,7 +283,7 @@ def test_an_answer_outside_begins_again_wider(day: Follower, monkeypatch: pytest
 
     case = platform((day,), (200.0,))
     right = plan_levels(case)
-    monkeypatch.setattr(levels_module, "flow_intervals", narrow)
+    monkeypatch.setattr(search_module, "flow_intervals", narrow)
     plan = plan_levels(case)
     assert right.widened == 0
     assert plan.widened >= 1
@@ -298,7 +299,7 @@ def test_numbers_of_the_calibrated_instance() -> None:
 
 
 def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levels_module, "FEW", 1)  # every choice has to be bounded or reached
+    monkeypatch.setattr(search_module, "FEW", 1)  # every choice has to be bounded or reached
     mixed = 0
     for seed in (1, 2, 3):
         case = platform((drivers(hours=6, seed=seed, value_usd_month=20.0),), (10.0,), levels=2, rebate_max=0.02)

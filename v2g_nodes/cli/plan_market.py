@@ -48,9 +48,6 @@ def plan_market(
     ] = False,
     gap: Annotated[float, typer.Option(help="The search ends at this relative gap.")] = 0.005,
     time_limit: Annotated[float, typer.Option(help="Or after so many seconds.")] = 60.0,
-    prove: Annotated[
-        bool, typer.Option("--prove", help="Prove the flow intervals behind the bound instead of testing them; slow.")
-    ] = False,
     trends: Annotated[
         bool, typer.Option("--trends", help="Also the source's observations, holds or refuted, with made drivers.")
     ] = False,
@@ -63,8 +60,9 @@ def plan_market(
 
     Money is USD per vehicle and month of 30 days. lower_bound is the certified bound of the search in the usual sense
     of a minimisation, turned around: minus lower_bound is what no choice of the rebate levels can exceed as profit
-    (profit_bound, the same number with the other sign). gap is (profit_bound - profit) / profit. bound_proven tells
-    whether the intervals of the drivers' flows behind it are proven or tested on all answers that were computed.
+    (profit_bound, the same number with the other sign). gap is (profit_bound - profit) / profit. The bound is proven
+    but for the intervals of the drivers' flows behind it: these are tested, with answers_tested answers in and at the
+    corners of the boxes searched. bound_proven is true only where none was needed, as all choices were enumerated.
     """
     check_range("--gap", gap, 0.0, 1.0)
     check_range("--time-limit", time_limit, 0.1, 86400.0, "s")
@@ -73,7 +71,7 @@ def plan_market(
                             signal, prices, soc_kw, soc_eta, variance)  # fmt: skip
     inputs = read_market(options)
     began = time.perf_counter()
-    plan = plan_levels(inputs.platform, gap, time_limit, prove)
+    plan = plan_levels(inputs.platform, gap, time_limit)
     figures = _figures(options, inputs, plan, time.perf_counter() - began)
     if peer:
         figures.update(_peer(inputs, gap, time_limit))

@@ -38,6 +38,13 @@ from v2g_nodes.planning.market.envelopes import (
 from v2g_nodes.planning.market.persistency import Answer, Follower
 from v2g_nodes.planning.market.platform import Platform
 from v2g_nodes.planning.market.program import ClusterColumns, Layout, Rows, Solver
+from v2g_nodes.planning.market.relaxation_parts import (
+    SPENDING_MAX,
+    curve_rows,
+    largest_bids,
+    potentials,
+    spending_rows,
+)
 
 LINES = 2  # per arc and side at the beginning
 BROKEN = 1e-5  # of a line, in sigma: no new line below that
@@ -174,9 +181,9 @@ class Relaxation:
             under, over = under & (pull < curved - BROKEN), over & (pull > curved + BROKEN)
             dear = wide & (point[columns.spending : columns.chosen] > flow * curved + BROKEN)
         for which, is_below in ((np.flatnonzero(under), True), (np.flatnonzero(over), False)):
-            _curve_rows(rows, follower, columns, which, *tangents(flow[which]), is_below)
+            curve_rows(rows, follower, columns, which, *tangents(flow[which]), is_below)
         which = np.flatnonzero(dear)
-        _spending_rows(rows, columns, which, *spending_tangents(flow[which]))
+        spending_rows(rows, columns, which, *spending_tangents(flow[which]))
 
     def _cut_payment(self, rows: Rows, columns: ClusterColumns, rebates: FloatArray, share: FloatArray) -> None:
         layout = self.layout
@@ -197,13 +204,13 @@ class Relaxation:
         cost, lower, upper = np.zeros(layout.columns), np.zeros(layout.columns), np.ones(layout.columns)
         lower[:hours], upper[:hours] = box.low, box.high
         cost[layout.bid : layout.weight] = -self.platform.prices
-        largest = layout.by_hour(_largest_bids(self.platform, self._shares))
+        largest = layout.by_hour(largest_bids(self.platform, self._shares))
         upper[layout.bid : layout.weight] = [one.max() for one in largest]
         for k, (follower, columns) in enumerate(zip(self.platform.followers, layout.clusters, strict=True)):
             low, high = box.flow_low[k], box.flow_high[k]
             lower[columns.flow : columns.potential], upper[columns.flow : columns.potential] = low, high
             potential = slice(columns.potential, columns.spending)
-            lower[potential], upper[potential] = _potentials(follower, box, low, high)
+            lower[potential], upper[potential] = potentials(follower, (box.low, box.high), low, high)
             spending = slice(columns.spending, columns.chosen)
             lower[spending] = np.minimum(low * curve(low), high * curve(high))
             upper[spending] = SPENDING_MAX
@@ -226,9 +233,9 @@ class Relaxation:
             rows.add({columns.flow: follower.network.incidence}, follower.network.supply, follower.network.supply)
             for lines, below in ((lines_below(low, high, LINES), True), (lines_above(low, high, LINES), False)):
                 for intercept, slope in zip(*lines, strict=True):
-                    _curve_rows(rows, follower, columns, every, intercept, slope, below)
+                    curve_rows(rows, follower, columns, every, intercept, slope, below)
             for intercept, slope in zip(*spending_lines(low, high, LINES), strict=True):
-                _spending_rows(rows, columns, every, intercept, slope)
+                spending_rows(rows, columns, every, intercept, slope)
             self._payment_rows(rows, follower, columns)
         self._bid_rows(rows)
         return first, rows
@@ -239,59 +246,3 @@ class Relaxation:
         rows.add({columns.chosen: layout.worth[None, :], columns.flow: follower.mu[None, :],
                   columns.potential: -network.supply[None, :], columns.spending: follower.sigma[None, :]},
                  0.0, np.inf)  # fmt: skip
-
-
-SPENDING_MAX = 0.5  # y e(y) = (1 - 2y) sqrt(y / (1 - y)) / 2 stays below 0.151
-
-
-def _curve_rows(
-    rows: Rows, follower: Follower, columns: ClusterColumns, arcs: Any,  # noqa: ANN401 - indices
-    intercept: FloatArray, slope: FloatArray, below: bool,
-) -> None:  # fmt: skip
-    """Rows: sigma e(y) = (B'rho)_a - mu_a - s_t lies above the lines, or below them."""
-    from scipy.sparse import csr_matrix
-
-    network, sigma = follower.network, follower.sigma[arcs]
-    picked = csr_matrix((-sigma * slope, (np.arange(len(arcs)), arcs)), shape=(len(arcs), network.arcs))
-    side = follower.mu[arcs] + sigma * intercept
-    rows.add({columns.flow: picked, columns.potential: network.sparse_incidence[arcs], 0: -network.sparse_plug[arcs]},
-             side if below else -np.inf, np.inf if below else side)  # fmt: skip
-
-
-def _spending_rows(
-    rows: Rows, columns: ClusterColumns, arcs: Any, intercept: FloatArray, slope: FloatArray  # noqa: ANN401 - indices
-) -> None:  # fmt: skip
-    from scipy.sparse import csr_matrix
-
-    where = (np.arange(len(arcs)), arcs)
-    shape = (len(arcs), columns.chosen - columns.spending)
-    rows.add({columns.flow: csr_matrix((-slope, where), shape=shape),
-              columns.spending: csr_matrix((np.ones(len(arcs)), where), shape=shape)}, -np.inf, intercept)  # fmt: skip
-
-
-def _largest_bids(platform: Platform, shares: FloatArray) -> FloatArray:
-    """No bid in a box of shares is larger, shape (choices,) [kW]."""
-    largest: FloatArray = np.full(shares.shape[-1], np.inf)
-    for number in range(len(platform.forms)):
-        intercept, slope = bid_planes(platform, number, shares[0], shares[1])
-        largest = np.minimum(largest, intercept + np.maximum(slope * shares[0], slope * shares[1]).sum(axis=0))
-    some: FloatArray = np.maximum(largest, 0.0)
-    return some
-
-
-def _potentials(follower: Follower, box: Box, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Ends of the potentials, (nodes - 1,) each: rho falls by mu + s + sigma e(y) along an arc, 0 at the end."""
-    network = follower.network
-    plugged = network.plug_hour >= 0
-    rebate = np.where(plugged, box.low[network.plug_hour], 0.0), np.where(plugged, box.high[network.plug_hour], 0.0)
-    curved = follower.sigma * curve(high), follower.sigma * curve(low)
-    falls = follower.mu + rebate[0] + curved[0], follower.mu + rebate[1] + curved[1]
-    least, most = np.full(len(network.nodes), -np.inf), np.full(len(network.nodes), np.inf)
-    least[network.end] = most[network.end] = 0.0
-    for _ in range(len(network.nodes)):
-        before = least.copy(), most.copy()
-        np.maximum.at(least, network.tail, least[network.head] + falls[0])
-        np.minimum.at(most, network.tail, most[network.head] + falls[1])
-        if (least == before[0]).all() and (most == before[1]).all():
-            break
-    return np.delete(least, network.end) - 1e-6, np.delete(most, network.end) + 1e-6
