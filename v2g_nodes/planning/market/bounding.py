@@ -42,8 +42,8 @@ class Bounded:
 
 
 def profit_bound(
-    platform: Platform, box: Box, near: tuple[FloatArray, ...], target: float, left_s: Callable[[], float],
-    seen: Callable[[FloatArray, tuple[Answer, ...]], None],
+    platform: Platform, box: Box, near: tuple[FloatArray, ...], target: float, probing: bool,
+    left_s: Callable[[], float], seen: Callable[[FloatArray, tuple[Answer, ...]], None],
 ) -> Bounded:  # fmt: skip
     """Upper bound of the profit over the levels inside a box.
 
@@ -52,13 +52,14 @@ def profit_bound(
         box: rebates and flows.
         near: flows of good rebates, (arcs,) per cluster.
         target: a bound that is low enough to stop [USD per day].
+        probing: also of each level of each hour, where the bound is not low enough.
         left_s: seconds that remain.
         seen: is told rebates of the box and the drivers' answers that were computed on the way.
     """
     work = _Work(Relaxation(platform, box, near), target, left_s, seen)
     found = work.refine(lambda bound, _: bound, ROUNDS_MAX, WORTH)
-    if work.bound > target and found is not None:
-        for hour in range(platform.hours):
+    for hour in range(platform.hours):
+        if probing and work.bound > target and found is not None:
             work.probe(hour, float(found[0][hour]))
     rebates, missed = (box.low, np.zeros(platform.hours)) if found is None else found
     return Bounded(work.bound, work.by_level, rebates, missed)

@@ -17,7 +17,7 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.persistency import Answer, Follower, flow_of, slope
 
-WIDEN, WIDEN_MIN = 0.05, 2e-3  # of the interval in utility, and at least this many sigma; ascent missed up to 0.02
+WIDEN, WIDEN_MIN = 0.03, 2e-3  # of the interval in utility, and at least this many sigma; ascent missed up to 0.02
 ASCENTS_MAX = 6
 STILL = 1e-10  # USD per USD/h: a sensitivity below that names no side
 

@@ -154,12 +154,17 @@ class Relaxation:
         """Lines per level for hours with one charging arc: one level has weight 1, and its line encloses the curve."""
         layout, network, columns = self.layout, follower.network, self.layout.clusters[k]
         hours = layout.several[network.only_plug[layout.several] >= 0]
-        arcs, choice = network.only_plug[hours], layout.choice[hours]
-        scaled = follower.sigma[arcs][:, None] * choice
-        low, high = self._shares[:, k]
-        for line, is_below in ((line_below(low, high, share), True), (line_above(low, high, share), False)):
+        arcs, which = network.only_plug[hours], np.flatnonzero(np.isin(layout.hour, hours))
+        low, high = self._shares[:, k, which]
+        scaled = follower.sigma[arcs][:, None] * layout.choice[hours]
+        for line, is_below in (
+            (line_below(low, high, share[which]), True),
+            (line_above(low, high, share[which]), False),
+        ):
+            intercept, slope = np.zeros(layout.choices), np.zeros(layout.choices)
+            intercept[which], slope[which] = line
             blocks = {columns.potential: network.sparse_incidence[arcs], 0: -network.sparse_plug[arcs],
-                      layout.weight: -scaled * line[0], columns.chosen: -scaled * line[1]}  # fmt: skip
+                      layout.weight: -scaled * intercept, columns.chosen: -scaled * slope}  # fmt: skip
             side = follower.mu[arcs]
             rows.add(blocks, side if is_below else -np.inf, np.inf if is_below else side)
 

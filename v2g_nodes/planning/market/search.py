@@ -141,11 +141,12 @@ class Search:
     def _shrink(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray, Bounded] | None:
         """Bound a box and drop outer levels that earn too little to matter; None if nothing is left."""
         best: Bounded | None = None
+        probing = False  # it costs as much as several boxes, so reduced costs come first
         for _ in range(SHRINKS_MAX):
             target = self.profit + self.gap * abs(self.profit) - SAFETY * abs(self.profit)
-            found = self._bounded(self.platform.levels[low], self.platform.levels[high], target)
-            if best is not None and found.bound >= best.bound:  # no better, or out of time
-                return low, high, replace(found, bound=best.bound)
+            found = self._bounded(self.platform.levels[low], self.platform.levels[high], target, probing)
+            if best is not None and best.bound < found.bound:
+                found = replace(found, bound=best.bound)
             kept = [np.flatnonzero(bound > target) for bound in found.by_level]
             if found.bound <= target or any(len(one) == 0 for one in kept):
                 self.cut = max(self.cut, target + SAFETY * abs(self.profit))
@@ -155,11 +156,15 @@ class Search:
             if dropped > 0:
                 self.cut = max(self.cut, target + SAFETY * abs(self.profit))
             (low, high), best = new, found
-            if dropped < SHRINK_WORTH * len(low) or _few(low, high):
+            if _few(low, high) or self.left_s() <= 0.0:
                 break
+            if dropped < SHRINK_WORTH * len(low):
+                if probing:
+                    break
+                probing = True
         return None if best is None else (low, high, best)
 
-    def _bounded(self, low: FloatArray, high: FloatArray, target: float) -> Bounded:
+    def _bounded(self, low: FloatArray, high: FloatArray, target: float, probing: bool) -> Bounded:
         """Bound of a box, over intervals that hold the answers they were made with and then, as a test, others."""
         rebates, answers = self._answers(low, high)
         for failures in range(self.widened, WIDENED_MAX + 1):
@@ -170,7 +175,7 @@ class Search:
             self.rewidened += 1  # before it was used
         self._used.append(box)
         self.boxes += 1
-        return profit_bound(self.platform, box, self._near, target, self.left_s, self._seen)
+        return profit_bound(self.platform, box, self._near, target, probing, self.left_s, self._seen)
 
     def _seen(self, rebates: FloatArray, answers: tuple[Answer, ...]) -> None:
         self.inequalities += len(answers)
