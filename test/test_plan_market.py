@@ -181,6 +181,11 @@ def test_ends_of_utilities_are_those_of_all_corners() -> None:
     inside = low + np.random.default_rng(9).random((200, 6)) * (high - low)
     inside[:, 2] = 0.05
     found = flow_intervals(follower, low, high, Choices(np.array([2]), np.array([0.05])), lam)
+    many = flow_intervals(follower, low, high, Choices(np.full(40, 2), np.linspace(0.01, 0.13, 40)), lam)
+    assert (many.share_low[:13] <= found.share_low + 1e-12).all()  # 0.05 is between the thirteenth and the fourteenth
+    assert (many.share_high[14:] >= found.share_high - 1e-12).all()
+    assert (np.diff(many.share_low) >= 0.0).all()
+    assert (np.diff(many.share_high) >= 0.0).all()
     answer = follower.solve(inside)
     share = follower.plugged(answer)[:, 2]
     for value, ends in ((answer.flow, (found.low, found.high)), (share, (found.share_low, found.share_high))):

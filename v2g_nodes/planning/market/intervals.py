@@ -18,6 +18,7 @@ from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.persistency import Answer, Follower, flow_of, slope
 
 WIDEN, WIDEN_MIN = 0.03, 2e-3  # of the interval in utility, and at least this many sigma; ascent missed up to 0.02
+ANCHORS = 9  # levels of an hour whose shares are computed
 ASCENTS_MAX = 6
 STILL = 1e-10  # USD per USD/h: a sensitivity below that names no side
 
@@ -68,13 +69,22 @@ def flow_intervals(
     arc = network.only_plug[choices.hour]
     fixed = np.flatnonzero((arc >= 0) & (high > low)[choices.hour])
     if len(fixed):
-        rebates = corners[:, arc[fixed]]
-        rebates[:, np.arange(len(fixed)), choices.hour[fixed]] = choices.rebate[fixed]
-        ends = [follower.utility(follower.solve(one), one)[np.arange(len(fixed)), arc[fixed]] for one in rebates]
-        held = _widened(follower.sigma[arc[fixed]], ends[0], ends[1], failures)
-        shares[0][fixed] = np.maximum(shares[0][fixed], held[0])
-        shares[1][fixed] = np.minimum(shares[1][fixed], held[1])
+        anchors = _anchors(choices.hour[fixed], fixed)
+        rebates = corners[:, arc[anchors]]
+        rebates[:, np.arange(len(anchors)), choices.hour[anchors]] = choices.rebate[anchors]
+        ends = [follower.utility(follower.solve(one), one)[np.arange(len(anchors)), arc[anchors]] for one in rebates]
+        held = _widened(follower.sigma[arc[anchors]], ends[0], ends[1], failures)
+        # a share rises with its own rebate, so between two anchors the ends of either side hold
+        before, after = np.searchsorted(anchors, fixed, side="right") - 1, np.searchsorted(anchors, fixed)
+        shares[0][fixed] = np.maximum(shares[0][fixed], held[0][before])
+        shares[1][fixed] = np.minimum(shares[1][fixed], held[1][after])
     return Intervals(*flows, *shares)
+
+
+def _anchors(hour: IntArray, fixed: IntArray) -> IntArray:
+    """Of each hour's choices the first, the last and some between, ANCHORS at most."""
+    groups = np.split(fixed, np.flatnonzero(np.diff(hour)) + 1)
+    return np.concatenate([one[np.unique(np.linspace(0, len(one) - 1, ANCHORS).round().astype(int))] for one in groups])
 
 
 def _widened(sigma: FloatArray, least: FloatArray, most: FloatArray, failures: int) -> tuple[FloatArray, FloatArray]:

@@ -79,7 +79,7 @@ def plan_levels(
         reached = (clock() - began, search.profit, bound)
         if not course or reached[1:] != course[-1][1:]:
             course.append(reached)
-        if relative_gap(search.profit, bound) <= gap or not search.open or search.left_s() <= 0.0:
+        if relative_gap(search.profit, bound) <= gap or not search.open or search.late():
             search.audit()
             if search.to_widen():
                 continue

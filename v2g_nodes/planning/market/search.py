@@ -56,6 +56,7 @@ class Search:
         self.open: list[tuple[float, int, IntArray, IntArray, Bounded]] = []
         self.cut = -np.inf  # no rebates that were dropped earn more
         self.boxes = self.outside = self.tested = self.widened = self.rewidened = self.inequalities = 0
+        self._box_s = 0.0  # what the last box's intervals took; none is begun in less time
         self._used: list[Box] = []
         self._names = count()
         self._random = np.random.default_rng(1)
@@ -68,13 +69,17 @@ class Search:
         again.levels, again.profit, again.widened = self.levels, self.profit, self.widened + 1
         again.boxes, again.tested, again.inequalities = self.boxes, self.tested, self.inequalities
         again.rewidened = self.rewidened
-        again._starts = self._starts
+        again._starts, again._box_s = self._starts, self._box_s
         again._near = self._near
         return again
 
     def to_widen(self) -> bool:
         """An answer was outside, and there is time to begin again."""
-        return self.outside > 0 and self.widened < WIDENED_MAX and self.left_s() > 0.0
+        return self.outside > 0 and self.widened < WIDENED_MAX and not self.late()
+
+    def late(self) -> bool:
+        """Not enough time for another box."""
+        return self.left_s() <= self._box_s
 
     def bound(self) -> float:
         """No choice of levels earns more [USD per day], as far as the intervals are right."""
@@ -114,7 +119,7 @@ class Search:
         """Bound a box of levels, and keep it open if it may hold better ones; `parent` bounds it already."""
         if self._enumerated(low, high):
             return
-        if self.left_s() <= 0.0:
+        if self.late():
             unknown = Bounded(parent, [], self.platform.levels[low], np.zeros(len(low)))
             heapq.heappush(self.open, (-parent, next(self._names), low, high, unknown))
             return
@@ -156,7 +161,7 @@ class Search:
             if dropped > 0:
                 self.cut = max(self.cut, target + SAFETY * abs(self.profit))
             (low, high), best = new, found
-            if _few(low, high) or self.left_s() <= 0.0:
+            if _few(low, high) or self.late():
                 break
             if dropped < SHRINK_WORTH * len(low):
                 if probing:
@@ -166,6 +171,7 @@ class Search:
 
     def _bounded(self, low: FloatArray, high: FloatArray, target: float, probing: bool) -> Bounded:
         """Bound of a box, over intervals that hold the answers they were made with and then, as a test, others."""
+        left_s = self.left_s()
         rebates, answers = self._answers(low, high)
         for failures in range(self.widened, WIDENED_MAX + 1):
             box = box_of(self.platform, low, high, rebates, answers, failures)
@@ -174,6 +180,7 @@ class Search:
                 break
             self.rewidened += 1  # before it was used
         self._used.append(box)
+        self._box_s = left_s - self.left_s()
         self.boxes += 1
         return profit_bound(self.platform, box, self._near, target, probing, self.left_s, self._seen)
 
