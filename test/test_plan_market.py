@@ -24,6 +24,7 @@ from v2g_nodes.planning.market.envelopes import curve, last_tangent, lines_above
 from v2g_nodes.planning.market.hourly_plan import station_plan
 from v2g_nodes.planning.market.intervals import Choices, Intervals, flow_intervals, utility_ends
 from v2g_nodes.planning.market.levels import plan_levels
+from v2g_nodes.planning.market.misocp import share_ends, solve_misocp
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Outcome, Platform
 from v2g_nodes.planning.market.program import Rows, Solver
@@ -320,16 +321,25 @@ def test_enumerated_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_peer_finds_the_same_optimum() -> None:
     pytest.importorskip("pyscipopt")
-    from v2g_nodes.planning.market.misocp import solve_misocp
-
     case = platform((drivers(hours=4, seed=1, value_usd_month=20.0),), (10.0,), levels=2, exact=False, rebate_max=0.02)
     case = replace(case, prices=np.random.default_rng(1).uniform(0.0, 0.2, 4))
     every = case.levels[np.array(list(itertools.product((0, 1), repeat=4)))]
     best = case.evaluate(every).profit.max()
     for inequalities in (False, True):
         peer = solve_misocp(case, 1e-4, 30.0, inequalities)
+        assert peer.inequalities is inequalities
         assert peer.profit == pytest.approx(best, rel=1e-4)
         assert peer.bound >= best * (1.0 - 1e-4)
+
+
+def test_inequalities_of_the_source_hold_with_chargers_at_home_only() -> None:
+    levels, random = np.linspace(0.0, 0.3, 4), np.random.default_rng(10)
+    assert share_ends(drivers("commuter", workplace=True), levels) is None
+    follower, choices, hours = drivers("commuter"), random.integers(0, 4, (100, 24)), np.arange(24)
+    ends, share = share_ends(follower, levels), follower.plugged(follower.solve(levels[choices]))
+    assert ends is not None
+    assert (share >= ends[0][hours, choices] - 1e-9).all()
+    assert (share <= ends[1][hours, choices] + 1e-9).all()
 
 
 def test_trends_tell_what_holds() -> None:

@@ -94,7 +94,7 @@ def _peer(inputs: MarketInputs, gap: float, limit_s: float) -> dict[str, Any]:
     monthly = inputs.platform.monthly
     return {name: {"profit_per_ev_month": _finite(monthly * one.profit), "profit_bound": _finite(monthly * one.bound),
                    "gap": _finite((one.bound - one.profit) / abs(one.profit)), "seconds": one.seconds,
-                   "status": one.status, "valid_inequalities": name != "scip"}
+                   "status": one.status, "valid_inequalities": one.inequalities}
             for name, one in found.items()}  # fmt: skip
 
 
