@@ -17,7 +17,9 @@ import numpy as np
 from v2g_nodes.core.types import FloatArray, IntArray
 from v2g_nodes.planning.market.persistency import Answer, Follower, flow_of, slope
 
-WIDEN, WIDEN_MIN = 0.03, 2e-3  # of the interval in utility, and at least this many sigma; ascent missed up to 0.02
+WIDEN = 0.03  # of the interval in utility of a charging arc, on either side
+WIDEN_OTHER = 0.08  # of other arcs: their sensitivities change sign (0.033 was seen to be needed), the bound minds less
+WIDEN_MIN = 2e-3  # sigma: at least
 ANCHORS = 9  # levels of an hour whose shares are computed
 ASCENTS_MAX = 6
 STILL = 1e-10  # USD per USD/h: a sensitivity below that names no side
@@ -63,8 +65,9 @@ def flow_intervals(
     """
     least, most, corners = utility_ends(follower, low, high)
     least, most = np.minimum(least, seen.min(axis=0)), np.maximum(most, seen.max(axis=0))
-    flows = _widened(follower.sigma, least, most, failures)
     network = follower.network
+    part = np.where(network.plug_hour >= 0, WIDEN, WIDEN_OTHER)
+    flows = _widened(part, follower.sigma, least, most, failures)
     shares = [np.minimum(flow @ network.plug_matrix, 1.0)[choices.hour] for flow in flows]
     arc = network.only_plug[choices.hour]
     fixed = np.flatnonzero((arc >= 0) & (high > low)[choices.hour])
@@ -73,7 +76,7 @@ def flow_intervals(
         rebates = corners[:, arc[anchors]]
         rebates[:, np.arange(len(anchors)), choices.hour[anchors]] = choices.rebate[anchors]
         ends = [follower.utility(follower.solve(one), one)[np.arange(len(anchors)), arc[anchors]] for one in rebates]
-        held = _widened(follower.sigma[arc[anchors]], ends[0], ends[1], failures)
+        held = _widened(part[arc[anchors]], follower.sigma[arc[anchors]], ends[0], ends[1], failures)
         # a share rises with its own rebate, so between two anchors the ends of either side hold
         before, after = np.searchsorted(anchors, fixed, side="right") - 1, np.searchsorted(anchors, fixed)
         shares[0][fixed] = np.maximum(shares[0][fixed], held[0][before])
@@ -87,8 +90,10 @@ def _anchors(hour: IntArray, fixed: IntArray) -> IntArray:
     return np.concatenate([one[np.unique(np.linspace(0, len(one) - 1, ANCHORS).round().astype(int))] for one in groups])
 
 
-def _widened(sigma: FloatArray, least: FloatArray, most: FloatArray, failures: int) -> tuple[FloatArray, FloatArray]:
-    width = np.maximum(WIDEN * (most - least), WIDEN_MIN * sigma) * 2.0**failures
+def _widened(
+    part: FloatArray, sigma: FloatArray, least: FloatArray, most: FloatArray, failures: int
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    width = np.maximum(part * (most - least), WIDEN_MIN * sigma) * 2.0**failures
     return flow_of(least - width, sigma), flow_of(most + width, sigma)
 
 
