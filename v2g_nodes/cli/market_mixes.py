@@ -125,7 +125,7 @@ def _solve(study: MixStudy, share: float, seed: int, tell: Tell) -> dict[str, An
 
 def _ours(platform: Platform, limits: Limits) -> dict[str, Any]:
     began, worked = time.perf_counter(), time.process_time()
-    plan = plan_levels(platform, limits.gap, limits.limit_s, limits.prove)
+    plan = plan_levels(platform, limits.gap, limits.limit_s)
     seconds, solved = time.perf_counter() - began, plan.gap <= limits.gap
     return {
         "profit_per_ev_month": platform.monthly * plan.profit,

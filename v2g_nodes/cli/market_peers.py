@@ -41,12 +41,13 @@ def run_peer(platform: Platform, peer: str, gap: float, limit_s: float) -> dict[
     found = within(limit_s + GRACE_S, solve_misocp, platform, gap, limit_s, PEERS[peer])
     if found is None:
         return {"profit_per_ev_month": None, "profit_bound": None, "gap": None, "solved": False, "seconds": limit_s,
-                "status": f"ended after {time.perf_counter() - began:.0f} s"}  # fmt: skip
+                "valid_inequalities": None, "status": f"ended after {time.perf_counter() - began:.0f} s"}  # fmt: skip
     monthly, solved = platform.monthly, found.status in SOLVED
     return {
         "profit_per_ev_month": _finite(monthly * found.profit), "profit_bound": _finite(monthly * found.bound),
         "gap": _finite((found.bound - found.profit) / max(abs(found.profit), 1e-12)), "solved": solved,
         "seconds": found.seconds if solved else limit_s, "status": found.status,
+        "valid_inequalities": found.inequalities,
     }  # fmt: skip
 
 

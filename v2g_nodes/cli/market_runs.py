@@ -31,12 +31,10 @@ class Limits:
     Args:
         gap: relative, at which it ends.
         limit_s: after which it ends [s].
-        prove: the flow intervals behind the bound.
     """
 
     gap: float
     limit_s: float
-    prove: bool
 
 
 @dataclass
@@ -91,11 +89,11 @@ def run_market(
     platform = inputs.platform
     tell(f"search, {len(platform.levels)} levels, at most {limits.limit_s:g} s")
     began, worked = time.perf_counter(), time.process_time()
-    plan = plan_levels(platform, limits.gap, limits.limit_s, limits.prove)
+    plan = plan_levels(platform, limits.gap, limits.limit_s)
     community = None
     if options.community:
         tell("search, the drivers' platform")
-        community = community_levels(platform, options.owners, plan.bound, (plan.levels,), limits.prove)
+        community = community_levels(platform, options.owners, plan.bound, (plan.levels,))
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - worked
     rebates = plan.rebates if community is None else platform.levels[community.levels]
     outcome = platform.evaluate(np.array([rebates, np.zeros(platform.hours)]))
@@ -158,9 +156,9 @@ def _figures(run: MarketRun, seconds: float, cpu_seconds: float) -> dict[str, An
         "performance_index_replayed": None if replayed is None else replayed.index_mean,
         "chance_level": None if replayed is None else replayed.share_met,
         "lower_bound": -bound, "gap": run.gap, "seconds": seconds,
-        "valid_inequalities": False, **_settled(run, scores),
+        "valid_inequalities": plan.inequalities > 0, **_settled(run, scores),
         "cpu_seconds": cpu_seconds, "profit_bound": monthly * plan.bound,
-        "bound_proven": plan.proven and (run.community is None or run.community.proven),
+        "bound_proven": plan.proven and run.community is None,
         "answers_tested": plan.tested, "intervals_widened": plan.widened, "boxes": plan.boxes,
         **_ownership(run), "notes": list(run.inputs.notes),
     }  # fmt: skip

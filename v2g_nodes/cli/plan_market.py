@@ -77,9 +77,6 @@ def plan_market(
     ] = False,
     gap: Annotated[float, typer.Option(help="The search ends at this relative gap.")] = 0.005,
     time_limit: Annotated[float, typer.Option(help="Or after so many seconds.")] = 60.0,
-    prove: Annotated[
-        bool, typer.Option("--prove", help="Prove the flow intervals behind the bound instead of testing them; slow.")
-    ] = False,
     trends: Annotated[
         bool, typer.Option("--trends", help="Also the source's tables and observations, holds or refuted.")
     ] = False,
@@ -108,8 +105,9 @@ def plan_market(
 
     Money is USD per vehicle and month of 30 days. lower_bound is the certified bound of the search in the usual sense
     of a minimisation, turned around: minus lower_bound is what no choice of the rebate levels can exceed as profit
-    (profit_bound, the same number with the other sign). gap is (profit_bound - profit) / profit. bound_proven tells
-    whether the intervals of the drivers' flows behind it are proven or tested on all answers that were computed. With
+    (profit_bound, the same number with the other sign). gap is (profit_bound - profit) / profit. The bound is proven
+    but for the intervals of the drivers' flows behind it: these are tested, with answers_tested answers in and at the
+    corners of the boxes searched. bound_proven is true only where none was needed, as all choices were enumerated. With
     --ownership community, gap and lower_bound are those of the welfare: the value of a driver's month plus the
     driver's share of the profit, without a loss. The exit code is 1 where the gap that is asked for is not reached.
     """
@@ -121,7 +119,7 @@ def plan_market(
         vehicles, charger_kw, utility, eta, levels, rebate_max, clusters, seed, workplace, network, survey, survey_day,
         home_sessions, work_sessions, signal, prices, soc_kw, soc_eta, ownership, stake, variance,
     )  # fmt: skip
-    limits = Limits(gap, time_limit, prove)
+    limits = Limits(gap, time_limit)
     if peer:
         check_peer()
     if mixes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,27 @@ class ActivityNetwork:
         plugged = np.flatnonzero(self.plug_hour >= 0)
         matrix[plugged, self.plug_hour[plugged]] = 1.0
         return matrix
+
+    @cached_property
+    def only_plug(self) -> IntArray:
+        """The one charging arc of each hour, -1 where there are several, shape (hours,)."""
+        count, arc = self.plug_matrix.sum(axis=0), self.plug_matrix.argmax(axis=0)
+        only: IntArray = np.where(count == 1.0, arc, -1)
+        return only
+
+    @cached_property
+    def sparse_incidence(self) -> Any:  # noqa: ANN401 - scipy has no types
+        """B', sparse by rows, shape (arcs, nodes - 1)."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(self.incidence.T)
+
+    @cached_property
+    def sparse_plug(self) -> Any:  # noqa: ANN401 - scipy has no types
+        """plug_matrix, sparse by rows."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(self.plug_matrix)
 
     def place(self, arc: int) -> str:
         """Where the arc is stated, for a message."""

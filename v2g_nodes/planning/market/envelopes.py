@@ -39,9 +39,24 @@ def lines_below(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArr
         Intercepts and slopes, shape (count, arcs). On a convex stretch they are tangents; on a concave one the chord.
         Across 1/2 tangents up to the point whose tangent passes through the upper end, and that one.
     """
-    last = _last_tangent(low, high)
+    last = last_tangent(low, high)
+    return _lines(low, high, last, low + np.linspace(0.0, 1.0, count)[:, None] * (last - low))
+
+
+def line_below(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The one of lines_below that is close at some flows: intercepts and slopes, shape (arcs,)."""
+    last = last_tangent(low, high)
+    return _lines(low, high, last, np.clip(at, low, np.maximum(last, low)))
+
+
+def line_above(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same above the curve."""
+    intercept, slope = line_below(1.0 - high, 1.0 - low, 1.0 - at)
+    return -(intercept + slope), slope
+
+
+def _lines(low: FloatArray, high: FloatArray, last: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
     chord = (curve(high) - curve(low)) / (high - low)
-    points = low + np.linspace(0.0, 1.0, count)[:, None] * (last - low)
     is_chord = last <= low
     slopes = np.where(is_chord, chord, curve_slope(points))
     at = np.where(is_chord, low, points)
@@ -55,14 +70,24 @@ def lines_above(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArr
     return -(intercepts + slopes), slopes
 
 
-def spending_lines(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """Lines above y e(y), which is concave on (0, 1), so that its tangents are: intercepts, slopes (count, arcs)."""
-    points = low + np.linspace(0.0, 1.0, count)[:, None] * (high - low)
+def tangents(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Intercepts and slopes of the curve's tangents; they lie below it up to an end where last_tangent says so."""
+    slopes = curve_slope(points)
+    return curve(points) - slopes * points, slopes
+
+
+def spending_tangents(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Intercepts and slopes of tangents of y e(y): above it, as it is concave on (0, 1)."""
     slopes = curve(points) + points * curve_slope(points)
     return points * curve(points) - slopes * points, slopes
 
 
-def _last_tangent(low: FloatArray, high: FloatArray) -> FloatArray:
+def spending_lines(low: FloatArray, high: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """Lines above y e(y), which is concave on (0, 1), so that its tangents are: intercepts, slopes (count, arcs)."""
+    return spending_tangents(low + np.linspace(0.0, 1.0, count)[:, None] * (high - low))
+
+
+def last_tangent(low: FloatArray, high: FloatArray) -> FloatArray:
     """Largest point of the convex stretch whose tangent is below the curve up to `high`; `low` if there is none."""
     left, right = low.copy(), np.clip(high, low, np.maximum(low, 0.5))
     whole = high <= 0.5

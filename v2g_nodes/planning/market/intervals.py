@@ -1,25 +1,36 @@
-"""Intervals of the drivers' flows over a box of rebates: guessed from samples, then proven by linear programs.
+"""Intervals of the drivers' flows over a box of rebates: ends found by ascent over the corners of the box.
 
-Proof by first exit: the answer moves continuously with the rebates and begins inside the guess. If it ever left, it
-would be on the edge for some arc while all arcs are still inside, so it would be a point of the relaxation over the
-guess. So where the relaxation over the guess shows for every arc that its flow stays strictly inside, no rebate of the
-box leads outside. No sign of a cross effect is assumed. A guess that fails is widened and tried again.
+An arc's utility lambda moves with each rebate by d lambda / d s = E - B'(B W B')^-1 B W E (EQUATIONS 004.2). From the
+middle of the box the signs of that row name a corner for the largest lambda and one for the smallest; the row at that
+corner names the next, until none is better. Where cross effects keep their signs, these ends are exact. That is an
+assumption that answers elsewhere test, so every interval is widened a little, and levels.py begins again with wider
+ones once an answer lies outside. The share plugged in in an hour with a given rebate is found at the same corners, with
+that hour's rebate replaced.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from v2g_nodes.core.types import FloatArray
-from v2g_nodes.planning.market.persistency import Follower, flow_of, utility_of
-from v2g_nodes.planning.market.relaxation import Rows, follower_rows
+from v2g_nodes.core.types import FloatArray, IntArray
+from v2g_nodes.planning.market.persistency import Answer, Follower, flow_of, slope
 
-SAMPLES = 48
-WIDEN, WIDEN_MIN = 0.06, 0.004  # of the interval in utility, and at least this many sigma
-PASSES_MAX = 4
+WIDEN = 0.03  # of the interval in utility of a charging arc, on either side
+WIDEN_OTHER = 0.08  # of other arcs: their sensitivities change sign (0.033 was seen to be needed), the bound minds less
+WIDEN_MIN = 2e-3  # sigma: at least
+ANCHORS = 9  # levels of an hour whose shares are computed
+ASCENTS_MAX = 6
+STILL = 1e-10  # USD per USD/h: a sensitivity below that names no side
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Single rebates to fix: hour and rebate [USD/h] of each, shape (choices,)."""
+
+    hour: IntArray
+    rebate: FloatArray
 
 
 @dataclass(frozen=True)
@@ -29,101 +40,94 @@ class Intervals:
     Args:
         low: smallest flow of each arc, shape (arcs,).
         high: largest flow.
-        proven: the proof by first exit succeeded; else samples alone speak for them.
-        programs: linear programs that were solved.
+        share_low: smallest share plugged in in each choice's hour with its rebate, shape (choices,).
+        share_high: largest share.
     """
 
     low: FloatArray
     high: FloatArray
-    proven: bool
-    programs: int
+    share_low: FloatArray
+    share_high: FloatArray
 
 
 def flow_intervals(
-    follower: Follower, low: FloatArray, high: FloatArray, prove: bool = True, failures: int = 0
-) -> Intervals:
-    """Intervals of all flows for rebates between low and high.
+    follower: Follower, low: FloatArray, high: FloatArray, choices: Choices, seen: FloatArray, failures: int = 0
+) -> Intervals:  # fmt: skip
+    """Intervals of all flows for rebates between low and high, and of shares with one rebate fixed.
 
     Args:
         follower: the drivers.
         low: smallest rebates, shape (hours,) [USD/h].
         high: largest rebates.
-        prove: by linear programs, tens of milliseconds per arc and side.
-        failures: times that intervals turned out too narrow before: each doubles the samples and widens by a quarter.
+        choices: rebates to fix.
+        seen: utilities of answers to rebates between, which the intervals hold in any case, shape (answers, arcs).
+        failures: times that intervals turned out too narrow before: each doubles the widening.
     """
-    lam_low, lam_high = _sampled(follower, low, high, failures)
-    solved = 0
-    for _ in range(PASSES_MAX if prove else 0):
-        failed, found, count = _exits(follower, low, high, lam_low, lam_high)
-        solved += count
-        if not failed.any():
-            return Intervals(*_flows(follower, lam_low, lam_high), proven=True, programs=solved)
-        # beyond what the relaxation reached, and everything a little, as wider neighbours reach further
-        width = np.maximum(WIDEN * (lam_high - lam_low), WIDEN_MIN * follower.sigma)
-        lam_low = np.minimum(lam_low, found[0]) - np.where(failed[0], width, 0.1 * width)
-        lam_high = np.maximum(lam_high, found[1]) + np.where(failed[1], width, 0.1 * width)
-    return Intervals(*_flows(follower, lam_low, lam_high), proven=False, programs=solved)
+    least, most, corners = utility_ends(follower, low, high)
+    least, most = np.minimum(least, seen.min(axis=0)), np.maximum(most, seen.max(axis=0))
+    network = follower.network
+    part = np.where(network.plug_hour >= 0, WIDEN, WIDEN_OTHER)
+    flows = _widened(part, follower.sigma, least, most, failures)
+    shares = [np.minimum(flow @ network.plug_matrix, 1.0)[choices.hour] for flow in flows]
+    arc = network.only_plug[choices.hour]
+    fixed = np.flatnonzero((arc >= 0) & (high > low)[choices.hour])
+    if len(fixed):
+        anchors = _anchors(choices.hour[fixed], fixed)
+        rebates = corners[:, arc[anchors]]
+        rebates[:, np.arange(len(anchors)), choices.hour[anchors]] = choices.rebate[anchors]
+        ends = [follower.utility(follower.solve(one), one)[np.arange(len(anchors)), arc[anchors]] for one in rebates]
+        held = _widened(part[arc[anchors]], follower.sigma[arc[anchors]], ends[0], ends[1], failures)
+        # a share rises with its own rebate, so between two anchors the ends of either side hold
+        before, after = np.searchsorted(anchors, fixed, side="right") - 1, np.searchsorted(anchors, fixed)
+        shares[0][fixed] = np.maximum(shares[0][fixed], held[0][before])
+        shares[1][fixed] = np.minimum(shares[1][fixed], held[1][after])
+    return Intervals(*flows, *shares)
 
 
-def _flows(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return flow_of(low, follower.sigma), flow_of(high, follower.sigma)
+def _anchors(hour: IntArray, fixed: IntArray) -> IntArray:
+    """Of each hour's choices the first, the last and some between, ANCHORS at most."""
+    groups = np.split(fixed, np.flatnonzero(np.diff(hour)) + 1)
+    return np.concatenate([one[np.unique(np.linspace(0, len(one) - 1, ANCHORS).round().astype(int))] for one in groups])
 
 
-def _sampled(follower: Follower, low: FloatArray, high: FloatArray, failures: int) -> tuple[FloatArray, FloatArray]:
-    random, samples = np.random.default_rng(failures), SAMPLES * 2**failures
-    picks = random.integers(0, 2, (samples, len(low))).astype(float)
-    hours = np.arange(len(low))
-    wide = hours[high > low]
-    steps = [low, high, *(np.where(hours <= h, high, low) for h in wide),
-             *(np.where(hours > h, high, low) for h in wide)]  # fmt: skip
-    answer = follower.solve(np.array([*steps, *(low + picks * (high - low))]))
-    lam = utility_of(np.clip(answer.flow, 1e-15, 1.0 - 1e-15), follower.sigma)
-    width = np.maximum(WIDEN * (lam.max(axis=0) - lam.min(axis=0)), WIDEN_MIN * follower.sigma)
-    width *= 1.0 + 0.25 * failures
-    return lam.min(axis=0) - width, lam.max(axis=0) + width
+def _widened(
+    part: FloatArray, sigma: FloatArray, least: FloatArray, most: FloatArray, failures: int
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    width = np.maximum(part * (most - least), WIDEN_MIN * sigma) * 2.0**failures
+    return flow_of(least - width, sigma), flow_of(most + width, sigma)
 
 
-def _exits(
-    follower: Follower, low: FloatArray, high: FloatArray, lam_low: FloatArray, lam_high: FloatArray
-) -> tuple[FloatArray, FloatArray, int]:
-    """Arcs whose utility the relaxation lets reach the edge, shape (2, arcs), and how far, shape (2, arcs)."""
-    import highspy
+def utility_ends(follower: Follower, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Smallest and largest lambda of each arc that ascent finds, (arcs,) [USD], and where, (2, arcs, hours)."""
+    arcs = follower.network.arcs
+    arc, sign = np.tile(np.arange(arcs), 2), np.repeat([1.0, -1.0], arcs)
+    middle = follower.solve(0.5 * (low + high))
+    rows = sign[:, None] * np.tile(_sensitivities(follower, middle, np.zeros(arcs, dtype=np.int64), np.arange(arcs)),
+                                   (2, 1))  # fmt: skip
+    corner = np.where(rows > 0.0, high, low)
+    best = sign * follower.utility(middle, 0.5 * (low + high))[0, arc]
+    open_, found = np.arange(2 * arcs), corner.copy()
+    for _ in range(ASCENTS_MAX):
+        corners, which = np.unique(corner[open_], axis=0, return_inverse=True)
+        answer = follower.solve(corners, middle.potential[0])
+        reached = sign[open_] * follower.utility(answer, corners)[which, arc[open_]]
+        better = reached > best[open_]
+        open_, which, reached = open_[better], which[better], reached[better]
+        best[open_], found[open_] = reached, corner[open_]
+        rows = sign[open_, None] * _sensitivities(follower, answer, which, arc[open_])
+        following = np.where(rows > STILL, high, np.where(rows < -STILL, low, corner[open_]))
+        moved = (following != corner[open_]).any(axis=1)
+        corner[open_] = following
+        open_ = open_[moved]
+        if len(open_) == 0:
+            break
+    return -best[arcs:], best[:arcs], np.array([found[arcs:], found[:arcs]])
 
-    network, sigma = follower.network, follower.sigma
-    arcs, hours = network.arcs, network.hours
-    columns = hours + arcs + len(network.supply)
-    flow_low, flow_high = _flows(follower, lam_low, lam_high)
-    rows = Rows(columns)
-    follower_rows(rows, follower, hours, 0, flow_low, flow_high)
-    matrix, below, above = rows.joined()
-    # lambda = mu + s - B'rho is what is pushed: better scaled than flows near 0
-    push = np.zeros((arcs, columns))
-    push[:, :hours] = network.plug_matrix
-    push[:, hours + arcs :] = -network.incidence.T
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = columns, matrix.shape[0]
-    model.col_cost_ = np.zeros(columns)
-    model.col_lower_ = np.concatenate([low, np.zeros(arcs), np.full(len(network.supply), -highspy.kHighsInf)])
-    model.col_upper_ = np.concatenate([high, np.ones(arcs), np.full(len(network.supply), highspy.kHighsInf)])
-    model.row_lower_, model.row_upper_ = below, above
-    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
-    solver: Any = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
-    solver.setOptionValue("threads", 1)
-    solver.passModel(model)
-    reached = np.array([lam_low, lam_high])
-    failed = np.zeros((2, arcs), dtype=bool)
-    every = np.arange(columns, dtype=np.int32)
-    for side, sign in ((0, 1.0), (1, -1.0)):
-        for arc in range(arcs):
-            solver.changeColsCost(columns, every, sign * push[arc])
-            solver.run()
-            if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-                failed[side, arc] = True
-                continue
-            end = follower.mu[arc] + sign * solver.getInfo().objective_function_value
-            reached[side, arc] = end
-            inside = end - lam_low[arc] if side == 0 else lam_high[arc] - end
-            failed[side, arc] = inside < 1e-5 * sigma[arc]
-    return failed, reached, 2 * arcs
+
+def _sensitivities(follower: Follower, answer: Answer, rows: IntArray, arcs: IntArray) -> FloatArray:
+    """How lambda of an arc moves with each rebate, at one row of the answer for each arc, shape (len(arcs), hours)."""
+    incidence, plug = follower.network.incidence, follower.network.plug_matrix
+    weight = slope(answer.flow[rows], follower.sigma)
+    voltage = np.linalg.solve(follower.laplacian(weight), incidence.T[arcs][..., None])[..., 0]
+    moved: FloatArray = plug[arcs] - ((voltage @ incidence) * weight) @ plug
+    return moved

@@ -4,7 +4,8 @@ Drivers' optimality is strong duality, primal value with u and sigma w >= dual v
 w^2 + y^2 <= y are upper bounds that weak duality makes tight. Of the bid's two forms it has (3), with w for the
 deviation, so it is the same problem as levels.py where Platform.exact_deviation is False and (3) is the larger form.
 Source: EQUATIONS 004.2, MISOCP. Valid inequalities are the source's: shares between those with all other rebates at
-zero and at their largest, tested by the caller's drivers, not proven.
+zero and at their largest. They need cross effects of one sign, which chargers at home have in all cases tried; drivers
+for whom the two ends are the wrong way round, as with chargers at work, refute them, and get none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from v2g_nodes.core.types import FloatArray
 from v2g_nodes.planning.market.persistency import Follower
 from v2g_nodes.planning.market.platform import Platform
 
+ENDS_SLACK = 1e-9  # of a driver
+
 
 @dataclass(frozen=True)
 class PeerPlan:
@@ -30,6 +33,7 @@ class PeerPlan:
         bound: SCIP's [USD per day].
         seconds: SCIP's solving time.
         status: SCIP's word.
+        inequalities: the source's were added for all drivers.
     """
 
     rebates: FloatArray | None
@@ -37,6 +41,7 @@ class PeerPlan:
     bound: float
     seconds: float
     status: str
+    inequalities: bool
 
 
 def solve_misocp(platform: Platform, gap: float, limit_s: float, valid_inequalities: bool) -> PeerPlan:
@@ -61,9 +66,9 @@ def solve_misocp(platform: Platform, gap: float, limit_s: float, valid_inequalit
         model.addCons(quicksum(z[t]) == 1.0)
     rebates = [quicksum(float(level) * z[t][h] for h, level in enumerate(levels)) for t in hours]
     paid, plugged, spread = [], [], []
+    ends = [share_ends(follower, levels) if valid_inequalities else None for follower in platform.followers]
     for k, follower in enumerate(platform.followers):
-        ends = _ends(follower, levels) if valid_inequalities else None
-        parts = _cluster(model, follower, levels, z, rebates, ends)
+        parts = _cluster(model, follower, levels, z, rebates, ends[k])
         paid.append(float(platform.vehicles[k]) * parts[0])
         plugged.append([float(platform.vehicles[k]) * one for one in parts[1]])
         spread.append([(float(platform.vehicles[k]), one) for one in parts[2]])
@@ -83,11 +88,15 @@ def solve_misocp(platform: Platform, gap: float, limit_s: float, valid_inequalit
         picks = [int(np.argmax([model.getSolVal(best, one) for one in z[t]])) for t in hours]
         found = levels[picks]
         profit = float(platform.evaluate(found).profit[0])
-    return PeerPlan(found, profit, float(model.getDualbound()), float(model.getSolvingTime()), model.getStatus())
+    return PeerPlan(found, profit, float(model.getDualbound()), float(model.getSolvingTime()), model.getStatus(),
+                    all(one is not None for one in ends))  # fmt: skip
 
 
-def _ends(follower: Follower, levels: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Smallest and largest share of each hour and level, shape (hours, levels)."""
+def share_ends(follower: Follower, levels: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Share of each hour and level with all other rebates at zero and at their largest, shape (hours, levels) each.
+
+    None where the first is the larger one somewhere: then they bound nothing.
+    """
     hours = follower.network.hours
     low, high = np.zeros((hours, len(levels))), np.zeros((hours, len(levels)))
     for others, into in ((0.0, low), (float(levels[-1]), high)):
@@ -95,7 +104,7 @@ def _ends(follower: Follower, levels: FloatArray) -> tuple[FloatArray, FloatArra
         rebates[np.arange(len(rebates)), np.repeat(np.arange(hours), len(levels))] = np.tile(levels, hours)
         share = follower.plugged(follower.solve(rebates))
         into[:] = share[np.arange(len(rebates)), np.repeat(np.arange(hours), len(levels))].reshape(hours, -1)
-    return low, high
+    return None if (low > high + ENDS_SLACK).any() else (low, high)
 
 
 def _cluster(

@@ -10,16 +10,17 @@ bisection over the weight of the profit. A point that maximises it and has profi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from v2g_nodes.core.checks import check_range
 from v2g_nodes.core.types import FloatArray, IntArray
+from v2g_nodes.planning.market.bid_planes import bid_planes
 from v2g_nodes.planning.market.continuous import STARTS
-from v2g_nodes.planning.market.intervals import flow_intervals
 from v2g_nodes.planning.market.platform import Outcome, Platform
-from v2g_nodes.planning.market.relaxation import bid_planes
+from v2g_nodes.planning.market.search import Search
 
 STAKE_MIN, STAKE_MAX = 1e-3, 10.0
 DOUBLINGS, BISECTIONS = 60, 50
@@ -33,14 +34,12 @@ class CommunityPlan:
     Args:
         levels: index of each hour's level, shape (hours,).
         welfare: W.
-        bound: no choice of levels without a loss has more.
-        proven: the flow intervals behind the bound are proven, not only sampled.
+        bound: no choice of levels without a loss has more, as far as tested flow intervals are right.
     """
 
     levels: IntArray
     welfare: float
     bound: float
-    proven: bool
 
     @property
     def gap(self) -> float:
@@ -132,7 +131,7 @@ def _ascend(platform: Platform, rebate_max: float, weight: float, start: FloatAr
 
 
 def community_levels(
-    platform: Platform, stake: float, profit_bound: float, starts: tuple[IntArray, ...] = (), prove: bool = False
+    platform: Platform, stake: float, profit_bound: float, starts: tuple[IntArray, ...] = ()
 ) -> CommunityPlan:  # fmt: skip
     """Rebates out of the levels: rounded from any size, then moved one or two hours at a time while W rises.
 
@@ -141,7 +140,6 @@ def community_levels(
         stake: k.
         profit_bound: no choice of levels earns more, from levels.py [USD per day].
         starts: other levels to begin with, shape (hours,) each.
-        prove: the flow intervals behind the bound, slow.
     """
     free, inner = _without_loss(platform, float(platform.levels[-1]), stake)
     nearest = np.abs(free[:, None] - platform.levels).argmin(axis=1)
@@ -156,8 +154,7 @@ def community_levels(
         if value > best:
             best, chosen = value, levels
     best, chosen = _climb(platform, stake, chosen, double)
-    bound, proven = welfare_bound(platform, stake, profit_bound, prove)
-    return CommunityPlan(chosen, best, bound, proven)
+    return CommunityPlan(chosen, best, welfare_bound(platform, stake, profit_bound))
 
 
 def _climb(platform: Platform, stake: float, levels: IntArray, moves: IntArray) -> tuple[float, IntArray]:
@@ -175,8 +172,10 @@ def _climb(platform: Platform, stake: float, levels: IntArray, moves: IntArray) 
         best, levels = float(found[pick]), near[pick]
 
 
-def welfare_bound(platform: Platform, stake: float, profit_bound: float, prove: bool = False) -> tuple[float, bool]:
-    """Upper bound of W over all rebates up to the largest level that make no loss, and whether it is proven.
+def welfare_bound(platform: Platform, stake: float, profit_bound: float) -> float:
+    """Upper bound of W over all rebates up to the largest level that make no loss [USD per driver and day].
+
+    The shares over which the planes lie above the bid are tested, not proven, see search.py.
 
     W = (V + profit / M) + (1/k - 1) profit / M. In the first part what drivers are paid cancels: it is at most the
     largest value of all flows, answers to rebates or not, with a plane above the bid, and that is the drivers' own
@@ -187,19 +186,14 @@ def welfare_bound(platform: Platform, stake: float, profit_bound: float, prove: 
         platform: the problem.
         stake: k.
         profit_bound: [USD per day].
-        prove: the flow intervals in which the planes lie above the bid.
-
-    Returns:
-        Bound [USD per driver and day], proven.
     """
     ends = np.zeros(platform.hours), np.full(platform.hours, float(platform.levels[-1]))
-    intervals = [flow_intervals(f, *ends, prove=prove) for f in platform.followers]
+    box = Search(platform, 0.0, lambda: math.inf).tested_box(*ends)
     low, high = (np.minimum([flow @ f.network.plug_matrix for f, flow in zip(platform.followers, side, strict=True)],
-                            1.0) for side in zip(*((i.low, i.high) for i in intervals), strict=True))  # fmt: skip
+                            1.0) for side in (box.flow_low, box.flow_high))  # fmt: skip
     count = float(platform.vehicles.sum())
     social = min(_social(platform, *bid_planes(platform, k, low, high)) for k in range(len(platform.forms)))
-    bound = (social + max(1.0 / stake - 1.0, 0.0) * max(profit_bound, 0.0)) / count
-    return bound, all(i.proven for i in intervals)
+    return (social + max(1.0 / stake - 1.0, 0.0) * max(profit_bound, 0.0)) / count
 
 
 def _social(platform: Platform, intercept: FloatArray, slope: FloatArray) -> float:

@@ -100,6 +100,17 @@ class Follower:
         return Answer(*(np.concatenate([getattr(part, name) for part in parts])
                         for name in ("flow", "potential", "value")))  # fmt: skip
 
+    def utility(self, answer: Answer, rebates: FloatArray) -> FloatArray:
+        """Utility lambda = mu + E s - B'rho of each arc, shape (rebates, arcs) [USD]."""
+        mean = self.mu + np.atleast_2d(rebates) @ self.network.plug_matrix.T
+        lam: FloatArray = mean - answer.potential @ self.network.incidence
+        return lam
+
+    def laplacian(self, weight: FloatArray) -> FloatArray:
+        """B W B' of many W, shape (rows, nodes - 1, nodes - 1), from weights of shape (rows, arcs)."""
+        nodes = len(self.network.supply)
+        return np.ascontiguousarray((self._sparse_outer @ weight.T).T).reshape(-1, nodes, nodes)
+
     def plugged(self, answer: Answer) -> FloatArray:
         """Share plugged in per hour, shape (rebates, hours)."""
         return answer.flow @ self.network.plug_matrix
@@ -126,19 +137,17 @@ class Follower:
         mean = self.mu + rebates @ self.network.plug_matrix.T
         potential = start.copy()
         incidence, supply = self.network.incidence, self.network.supply
-        nodes = len(supply)
         tiny = np.finfo(float).eps
         for _ in range(STEPS_MAX):
             lam = mean - potential @ incidence
             root = np.hypot(lam, self.sigma)
             flow = flow_of(lam, self.sigma)
-            missed = supply - flow @ incidence.T
+            missed: FloatArray = supply - flow @ incidence.T
             value = 0.5 * np.sum(lam + root, axis=1) + potential @ supply
             if np.abs(missed).max() <= TOLERANCE:
                 return Answer(flow, potential, value)
             weight = 0.5 * self.sigma**2 / root**3
-            hessian = np.ascontiguousarray((self._sparse_outer @ weight.T).T)
-            step = np.linalg.solve(hessian.reshape(-1, nodes, nodes), -missed[..., None])[..., 0]
+            step = np.asarray(np.linalg.solve(self.laplacian(weight), -missed[..., None])[..., 0], dtype=np.float64)
             potential = potential + self._length(lam, step, missed, value, tiny)[:, None] * step
         raise NoConvergenceError(
             f"drivers' flow: a node misses {np.abs(missed).max():.1e} after {STEPS_MAX} steps, "

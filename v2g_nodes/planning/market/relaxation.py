@@ -3,27 +3,53 @@
 In equilibrium lambda_a = mu_a + s_t - (B'rho)_a and lambda_a = -sigma_a e(y_a) on every arc: linear but for one curve
 per arc, which lines enclose over an interval of its flow (envelopes.py). What drivers are paid follows without any
 product: sum s_t y_t = f'rho - sum (mu_a y_a + sigma_a y_a e(y_a)), and y e(y) is concave, so lines above it bound the
-payment from below; the products with few levels are enclosed level by level. The bid is bounded from above by planes
-over the box of shares. All of it holds whatever the signs of cross effects; only the intervals must be right, see
-intervals.py. The source relaxes s_t y_t = u_t instead (misocp.py).
+payment from below; the products with few levels are enclosed level by level. Drivers' answers are monotone, (s - r)
+(y - y(r)) >= 0 for any rebates r with their exact answer y(r), which bounds the payment again: sum s_t y_t >= r y +
+y(r) s - r y(r). The bid is bounded from above by planes over the box of shares. All of it holds whatever the signs of
+cross effects; only the intervals must be right, see intervals.py. The source relaxes s_t y_t = u_t instead (misocp.py).
+
+A few lines per arc begin; more are added where the program's optimum breaks them (bounding.py). A level of every hour
+has a weight z_th in [0, 1], and y_th = y_t z_th makes the payment s_t y_t linear: exactly where the weights are 0 or 1,
+from below in between. Curves of charging arcs and bids are enclosed level by level as well. The bound is the Lagrangian
+one of the multipliers, valid whatever the solver's tolerances.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from v2g_nodes.core.types import FloatArray
-from v2g_nodes.planning.market.capacity import Form, squared_deviation
-from v2g_nodes.planning.market.envelopes import lines_above, lines_below, spending_lines
-from v2g_nodes.planning.market.persistency import Follower
+from v2g_nodes.planning.market.bid_planes import bid_planes
+from v2g_nodes.planning.market.envelopes import (
+    STEEP,
+    curve,
+    last_tangent,
+    line_above,
+    line_below,
+    lines_above,
+    lines_below,
+    spending_lines,
+    spending_tangents,
+    tangents,
+)
+from v2g_nodes.planning.market.persistency import Answer, Follower
 from v2g_nodes.planning.market.platform import Platform
+from v2g_nodes.planning.market.program import ClusterColumns, Layout, Rows, Solver
+from v2g_nodes.planning.market.relaxation_parts import (
+    SPENDING_MAX,
+    curve_rows,
+    largest_bids,
+    potentials,
+    spending_rows,
+)
 
-LINES = 8  # per arc and side
-INFEASIBLE = 2  # status of scipy's solver
+LINES = 2  # per arc and side at the beginning
+BROKEN = 1e-5  # of a line, in sigma: no new line below that
+WEIGHT_MIN = 1e-6  # of a level, for a share that goes with it
+ANSWER_SLACK = 1e-9  # USD: of a payment, for the tolerance of the drivers' exact answer
 
 
 @dataclass(frozen=True)
@@ -35,220 +61,193 @@ class Box:
         high: largest rebate.
         flow_low: smallest flow of each arc, one array (arcs,) per cluster.
         flow_high: largest flow.
+        share_low: smallest share plugged in with each level of each hour, (choices,) per cluster, see Layout.
+        share_high: largest share.
     """
 
     low: FloatArray
     high: FloatArray
     flow_low: tuple[FloatArray, ...]
     flow_high: tuple[FloatArray, ...]
+    share_low: tuple[FloatArray, ...]
+    share_high: tuple[FloatArray, ...]
 
 
-class Rows:
-    """Rows lower <= A x <= upper under construction."""
-
-    def __init__(self, columns: int) -> None:
-        self._columns = columns
-        self._parts: list[Any] = []
-        self._lower: list[FloatArray] = []
-        self._upper: list[FloatArray] = []
-
-    def add(self, blocks: dict[int, Any], lower: Any, upper: Any) -> None:  # noqa: ANN401 - numbers or arrays
-        """Rows whose matrix is made of blocks that begin at a column each."""
-        from scipy.sparse import coo_matrix
-
-        parts = [(start, coo_matrix(block)) for start, block in blocks.items()]
-        count = parts[0][1].shape[0]
-        row = np.concatenate([part.row for _, part in parts])
-        column = np.concatenate([part.col + start for start, part in parts])
-        data = np.concatenate([part.data for _, part in parts])
-        self._parts.append(coo_matrix((data, (row, column)), shape=(count, self._columns)))
-        self._lower.append(np.broadcast_to(lower, count))
-        self._upper.append(np.broadcast_to(upper, count))
-
-    def joined(self) -> tuple[Any, FloatArray, FloatArray]:
-        """Matrix, lower and upper ends."""
-        from scipy.sparse import vstack
-
-        return vstack(self._parts, format="csr"), np.concatenate(self._lower), np.concatenate(self._upper)
-
-
-def follower_rows(rows: Rows, follower: Follower, first: int, rebates: int, low: FloatArray, high: FloatArray) -> None:
-    """Equilibrium of one cluster, relaxed: columns flow, rho from `first` on, the rebates at column `rebates`."""
-    from scipy.sparse import diags
-
-    network, sigma = follower.network, follower.sigma
-    rho = first + network.arcs
-    rows.add({first: network.incidence}, network.supply, network.supply)
-    # sigma e(y) = (B'rho)_a - mu_a - s_t lies between the lines
-    for (intercepts, slopes), below in ((lines_below(low, high, LINES), True), (lines_above(low, high, LINES), False)):
-        for intercept, slope in zip(intercepts, slopes, strict=True):
-            side = follower.mu + sigma * intercept
-            blocks = {first: diags(-sigma * slope), rho: network.incidence.T, rebates: -network.plug_matrix}
-            rows.add(blocks, side if below else -np.inf, np.inf if below else side)
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """Result of the relaxation.
-
-    Args:
-        bound: no rebates of the box earn more [USD per day]; minus infinity where it holds no equilibrium.
-        by_level: for each hour, the bound with each of its levels inside the box, from reduced costs [USD per day].
-        rebates: of the relaxed optimum, shape (hours,) [USD/h].
-        unpaid: by how much it pays less than its rebates times its shares, in each hour, shape (hours,) [USD].
-    """
-
-    bound: float
-    by_level: list[FloatArray]
-    rebates: FloatArray
-    unpaid: FloatArray
-
-
-def profit_bound(platform: Platform, box: Box) -> Bounded:
-    """Upper bound of the profit over the levels inside a box.
-
-    A level of every hour has a weight z_th in [0, 1], and y_th = y_t z_th makes the payment s_t y_t linear: exactly
-    where the weights are 0 or 1, from below in between.
-    """
-    from scipy.optimize import linprog
-    from scipy.sparse import vstack
-
-    program = _program(platform, box)
-    same = program.below == program.above
-    over, under = np.isfinite(program.above) & ~same, np.isfinite(program.below) & ~same
-    found = linprog(
-        program.cost, A_eq=program.matrix[same], b_eq=program.above[same],
-        A_ub=vstack([program.matrix[over], -program.matrix[under]]),
-        b_ub=np.concatenate([program.above[over], -program.below[under]]),
-        bounds=np.column_stack([program.lower, program.upper]), method="highs",
-    )  # fmt: skip
-    if found.status != 0:
-        bound = -np.inf if found.status == INFEASIBLE else np.inf
-        return Bounded(bound, [np.full(len(one), bound) for one in program.levels], box.low, box.high - box.low)
-    hours, choices = platform.hours, sum(map(len, program.levels))
-    falls = np.maximum(found.lower.marginals[2 * hours : 2 * hours + choices], 0.0)
-    ends = np.cumsum([len(one) for one in program.levels])[:-1]
-    rebates, unpaid = found.x[:hours], np.zeros(hours)
-    for count, first in zip(platform.vehicles, program.chosen, strict=True):
-        parts = np.split(found.x[first : first + choices], ends)
-        paid = np.array([part @ one for part, one in zip(parts, program.levels, strict=True)])
-        unpaid += count * (rebates * np.array([part.sum() for part in parts]) - paid)
-    return Bounded(-float(found.fun), [-float(found.fun) - part for part in np.split(falls, ends)], rebates, unpaid)
-
-
-@dataclass(frozen=True)
-class Program:
-    """min cost x with below <= matrix x <= above, lower <= x <= upper.
-
-    Levels of each hour; `chosen`: first column of y_th of each cluster.
-    """
-
-    cost: FloatArray
-    matrix: Any
-    below: FloatArray
-    above: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    levels: list[FloatArray]
-    chosen: list[int]
-
-
-def _program(platform: Platform, box: Box) -> Program:
-    levels = [platform.levels[(platform.levels >= lo) & (platform.levels <= hi)]
-              for lo, hi in zip(box.low, box.high, strict=True)]  # fmt: skip
-    worth = np.concatenate(levels)
-    hour = np.repeat(np.arange(platform.hours), [len(one) for one in levels])
-    choice = (hour == np.arange(platform.hours)[:, None]).astype(float)  # (hours, choices)
-    hours, choices = platform.hours, len(worth)
-    sizes = [2 * f.network.arcs + len(f.network.supply) + choices for f in platform.followers]
-    firsts = np.cumsum([2 * hours + choices, *sizes])  # rebates, bids, z; then flow, rho, y e(y), y_th of each cluster
-    columns = int(firsts[-1])
-    chosens: list[int] = []
-    rows = Rows(columns)
-    lower, upper, cost = np.full(columns, -np.inf), np.full(columns, np.inf), np.zeros(columns)
-    lower[hours : 2 * hours], cost[hours : 2 * hours] = 0.0, -platform.prices
-    lower[2 * hours : 2 * hours + choices], upper[2 * hours : 2 * hours + choices] = 0.0, 1.0
-    rows.add({2 * hours: choice}, 1.0, 1.0)
-    rows.add({0: -np.eye(hours), 2 * hours: choice * worth}, 0.0, 0.0)
-    for k, follower in enumerate(platform.followers):
-        network, first = follower.network, int(firsts[k])
-        low, high = box.flow_low[k], box.flow_high[k]
-        follower_rows(rows, follower, first, 0, low, high)
-        lower[first : first + network.arcs], upper[first : first + network.arcs] = low, high
-        spending = first + network.arcs + len(network.supply)
-        for intercept, slope in zip(*spending_lines(low, high, LINES), strict=True):
-            rows.add({first: np.diag(-slope), spending: np.eye(network.arcs)}, -np.inf, intercept)
-        chosen = spending + network.arcs
-        chosens.append(chosen)
-        rows.add({chosen: choice, first: -network.plug_matrix.T}, 0.0, 0.0)
-        ends = (low @ network.plug_matrix)[hour], np.minimum(high @ network.plug_matrix, 1.0)[hour]
-        rows.add({chosen: np.eye(choices), 2 * hours: -np.diag(ends[0])}, 0.0, np.inf)
-        rows.add({chosen: np.eye(choices), 2 * hours: -np.diag(ends[1])}, -np.inf, 0.0)
-        rows.add({chosen: worth[None, :], first: follower.mu[None, :], first + network.arcs: -network.supply[None, :],
-                  spending: follower.sigma[None, :]}, 0.0, np.inf)  # fmt: skip
-        cost[chosen : chosen + choices] = platform.vehicles[k] * worth
-    _bid_rows(rows, platform, box, firsts)
-    matrix, below, above = rows.joined()
-    return Program(cost, matrix, below, above, lower, upper, levels, chosens)
-
-
-def _bid_rows(rows: Rows, platform: Platform, box: Box, firsts: FloatArray) -> None:
-    low = np.array([lo @ f.network.plug_matrix for lo, f in zip(box.flow_low, platform.followers, strict=True)])
-    high = np.array([hi @ f.network.plug_matrix for hi, f in zip(box.flow_high, platform.followers, strict=True)])
-    low, high = np.minimum(low, 1.0), np.minimum(high, 1.0)
-    for forms in range(len(platform.forms)):
-        intercept, slope = bid_planes(platform, forms, low, high)
-        blocks: dict[int, Any] = {platform.hours: np.eye(platform.hours)}
-        for k, follower in enumerate(platform.followers):
-            blocks[int(firsts[k])] = -(slope[k][:, None] * follower.network.plug_matrix.T)
-        rows.add(blocks, -np.inf, intercept)
-
-
-def bid_planes(platform: Platform, number: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A plane above the bid over a box of shares, in every hour.
-
-    A form's bid is concave and rising in N and falling, jointly concave, in the root w of D; w is a concave function of
-    the shares. So a plane below w at the corners of the box is below it throughout, and with it the tangent plane of
-    the bid is above. The larger of two forms and zero is covered by lifting the plane to all planes at all corners.
+class Relaxation:
+    """Columns, rows and multipliers of one box.
 
     Args:
         platform: the problem.
-        number: of the requirement.
-        low: smallest shares, shape (clusters, hours).
-        high: largest shares.
-
-    Returns:
-        Intercepts (hours,) and slopes (clusters, hours) [kW].
+        box: rebates and flows.
+        near: flows of good rebates, where lines are laid first, (arcs,) per cluster.
     """
-    clusters = len(low)
-    corners = np.array([np.where(np.array(pick)[:, None], high, low) for pick in product((0, 1), repeat=clusters)])
-    planes = [_form_plane(platform, form, low, high, corners) for form in platform.forms[number]]
-    values = [i + np.sum(s * corners, axis=1) for i, s in planes]
-    best = int(values[1].sum() > values[0].sum())
-    intercept, slope = planes[best]
-    lift = np.maximum(np.maximum(values[1 - best], 0.0) - values[best], 0.0).max(axis=0)
-    return intercept + lift, slope
 
+    def __init__(self, platform: Platform, box: Box, near: tuple[FloatArray, ...]) -> None:
+        self.platform, self.box = platform, box
+        self.layout = Layout(platform, box.low, box.high)
+        self._ends = [(last_tangent(low, high), last_tangent(1.0 - high, 1.0 - low))
+                      for low, high in zip(box.flow_low, box.flow_high, strict=True)]  # fmt: skip
+        self._shares = np.array([box.share_low, box.share_high])  # (2, clusters, choices)
+        self.solver = Solver(*self._columns())
+        first, rows = self._rows()
+        self._kept = self.solver.add(first)
+        self.solver.add(rows)
+        more = Rows(self.layout.columns)
+        for k, follower in enumerate(platform.followers):
+            self._cut_curves(more, k, follower, near[k])
+            self._cut_levels(more, k, follower, self._shares[:, k].mean(axis=0))
+        self.solver.add(more)
 
-def _form_plane(platform: Platform, form: Form, low: FloatArray, high: FloatArray,
-                corners: FloatArray) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    vehicles = platform.vehicles[:, None]
-    squared = np.array([np.sum(vehicles * squared_deviation(c, form.backward, platform.exact_deviation)[0], axis=0)
-                        for c in corners])  # fmt: skip
-    root = np.sqrt(squared)
-    width = np.maximum(high - low, 1e-12)
-    half = max(len(corners) // 2, 1)
-    tilt = np.array([(root[_picked(len(low), k)].sum(axis=0) - root[~_picked(len(low), k)].sum(axis=0)) / half
-                     for k in range(len(low))]) / width  # fmt: skip
-    base = (root - np.sum(tilt * corners, axis=1)).min(axis=0)
-    middle = 0.5 * (low + high)
-    n0, w0 = np.sum(vehicles * middle, axis=0), np.maximum(base + np.sum(tilt * middle, axis=0), 1e-9)
-    bid, by_n, by_d = form.bid(n0, w0**2)
-    by_w = 2.0 * w0 * by_d
-    intercept = bid - by_n * n0 + by_w * (base - w0)
-    return intercept, by_n * vehicles + by_w * tilt
+    def bounds(self) -> tuple[float, list[FloatArray]]:
+        """The Lagrangian bound, in all and with each level.
 
+        Exactly one weight of an hour is 1, s_t is its level, and y_th lies in the interval for that level and is 0 for
+        all others: of these rows the inner minimum is taken exactly, not through multipliers.
+        """
+        layout = self.layout
+        constant, reduced = self.solver.lagrangian(self._kept)
+        least = self.solver.least(reduced)
+        each = reduced[layout.weight : layout.weight + layout.choices] + reduced[layout.hour] * layout.worth
+        least[: layout.hours] = least[layout.weight : layout.weight + layout.choices] = 0.0
+        for k, columns in enumerate(layout.clusters):
+            chosen = slice(columns.chosen, columns.chosen + layout.choices)
+            ends = self._shares[:, k]
+            each += np.minimum(reduced[chosen] * ends[0], reduced[chosen] * ends[1])
+            least[chosen] = 0.0
+        by_hour = layout.by_hour(each)
+        lowest = np.array([one.min() for one in by_hour])
+        bound = -(constant + float(least.sum()) + float(lowest.sum()))
+        return bound, [bound + low - one for low, one in zip(lowest, by_hour, strict=True)]
 
-def _picked(clusters: int, k: int) -> Any:  # noqa: ANN401 - array of bool
-    return np.array([bool(pick[k]) for pick in product((0, 1), repeat=clusters)])
+    def missed(self, point: FloatArray, answers: tuple[Answer, ...]) -> FloatArray:
+        """Vehicles by which the program's shares differ from the drivers', shape (hours,)."""
+        total = np.zeros(self.layout.hours)
+        parts = zip(self.platform.followers, self.platform.vehicles, self.layout.clusters, answers, strict=True)
+        for follower, count, columns, answer in parts:
+            share = point[columns.flow : columns.potential] @ follower.network.plug_matrix
+            total += count * np.abs(share - follower.plugged(answer)[0])
+        return total
 
+    def cut(self, point: FloatArray, rebates: FloatArray, answers: tuple[Answer, ...]) -> None:
+        """Drop what does not bind at the point, the last optimum, and add what it breaks."""
+        self.solver.purge(self._kept)
+        rows = Rows(self.layout.columns)
+        shares = self._level_shares(point)
+        for k, (follower, columns) in enumerate(zip(self.platform.followers, self.layout.clusters, strict=True)):
+            self._cut_curves(rows, k, follower, point[columns.flow : columns.potential], point)
+            self._cut_levels(rows, k, follower, shares[k])
+            self._cut_payment(rows, columns, rebates, follower.plugged(answers[k])[0])
+        self._bid_rows(rows, shares)
+        self.solver.add(rows)
+
+    def _level_shares(self, point: FloatArray) -> FloatArray:
+        """Share that goes with each level at a point, the middle where its weight is 0, shape (clusters, choices)."""
+        layout = self.layout
+        weight = point[layout.weight : layout.weight + layout.choices]
+        parts = np.array([point[columns.chosen : columns.chosen + layout.choices] for columns in layout.clusters])
+        some = weight > WEIGHT_MIN
+        share = np.where(some, parts / np.where(some, weight, 1.0), self._shares.mean(axis=0))
+        clipped: FloatArray = np.clip(share, *self._shares)
+        return clipped
+
+    def _cut_levels(self, rows: Rows, k: int, follower: Follower, share: FloatArray) -> None:
+        """Lines per level for hours with one charging arc: one level has weight 1, and its line encloses the curve."""
+        layout, network, columns = self.layout, follower.network, self.layout.clusters[k]
+        hours = layout.several[network.only_plug[layout.several] >= 0]
+        arcs, which = network.only_plug[hours], np.flatnonzero(np.isin(layout.hour, hours))
+        low, high = self._shares[:, k, which]
+        scaled = follower.sigma[arcs][:, None] * layout.choice[hours]
+        for line, is_below in (
+            (line_below(low, high, share[which]), True),
+            (line_above(low, high, share[which]), False),
+        ):
+            intercept, slope = np.zeros(layout.choices), np.zeros(layout.choices)
+            intercept[which], slope[which] = line
+            blocks = {columns.potential: network.sparse_incidence[arcs], 0: -network.sparse_plug[arcs],
+                      layout.weight: -scaled * intercept, columns.chosen: -scaled * slope}  # fmt: skip
+            side = follower.mu[arcs]
+            rows.add(blocks, side if is_below else -np.inf, np.inf if is_below else side)
+
+    def _cut_curves(
+        self, rows: Rows, k: int, follower: Follower, flow: FloatArray, point: FloatArray | None = None
+    ) -> None:  # fmt: skip
+        """Tangents at flows, of arcs whose curves a point breaks; of all arcs without one."""
+        network, sigma, columns = follower.network, follower.sigma, self.layout.clusters[k]
+        low, high = self.box.flow_low[k], self.box.flow_high[k]
+        flow = np.clip(flow, low, high)
+        curved, wide = curve(flow), high - low > 1e-9
+        below, above = self._ends[k]
+        under = wide & (below > low) & (flow <= below) & (flow >= STEEP)
+        over = wide & (above > 1.0 - high) & (1.0 - flow <= above) & (flow <= 1.0 - STEEP)
+        dear = wide
+        if point is not None:
+            fall = point[columns.potential : columns.spending] @ network.incidence
+            pull = (fall - follower.mu - network.plug_matrix @ point[: self.layout.hours]) / sigma
+            under, over = under & (pull < curved - BROKEN), over & (pull > curved + BROKEN)
+            dear = wide & (point[columns.spending : columns.chosen] > flow * curved + BROKEN)
+        for which, is_below in ((np.flatnonzero(under), True), (np.flatnonzero(over), False)):
+            curve_rows(rows, follower, columns, which, *tangents(flow[which]), is_below)
+        which = np.flatnonzero(dear)
+        spending_rows(rows, columns, which, *spending_tangents(flow[which]))
+
+    def _cut_payment(self, rows: Rows, columns: ClusterColumns, rebates: FloatArray, share: FloatArray) -> None:
+        layout = self.layout
+        rows.add({0: -share[None, :], columns.chosen: (layout.worth - rebates[layout.hour])[None, :]},
+                 -float(rebates @ share) - ANSWER_SLACK, np.inf)  # fmt: skip
+
+    def _bid_rows(self, rows: Rows, at: FloatArray | None = None) -> None:
+        layout = self.layout
+        for number in range(len(self.platform.forms)):
+            intercept, slope = bid_planes(self.platform, number, self._shares[0], self._shares[1], at)
+            blocks: dict[int, Any] = {layout.bid: np.eye(layout.hours), layout.weight: -layout.choice * intercept}
+            for k, columns in enumerate(layout.clusters):
+                blocks[columns.chosen] = -layout.choice * slope[k]
+            rows.add(blocks, -np.inf, 0.0)
+
+    def _columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        layout, box, hours = self.layout, self.box, self.layout.hours
+        cost, lower, upper = np.zeros(layout.columns), np.zeros(layout.columns), np.ones(layout.columns)
+        lower[:hours], upper[:hours] = box.low, box.high
+        cost[layout.bid : layout.weight] = -self.platform.prices
+        largest = layout.by_hour(largest_bids(self.platform, self._shares))
+        upper[layout.bid : layout.weight] = [one.max() for one in largest]
+        for k, (follower, columns) in enumerate(zip(self.platform.followers, layout.clusters, strict=True)):
+            low, high = box.flow_low[k], box.flow_high[k]
+            lower[columns.flow : columns.potential], upper[columns.flow : columns.potential] = low, high
+            potential = slice(columns.potential, columns.spending)
+            lower[potential], upper[potential] = potentials(follower, (box.low, box.high), low, high)
+            spending = slice(columns.spending, columns.chosen)
+            lower[spending] = np.minimum(low * curve(low), high * curve(high))
+            upper[spending] = SPENDING_MAX
+            cost[columns.chosen : columns.chosen + layout.choices] = self.platform.vehicles[k] * layout.worth
+        return cost, lower, upper
+
+    def _rows(self) -> tuple[Rows, Rows]:
+        layout, box = self.layout, self.box
+        first = Rows(layout.columns)  # those that `bounds` keeps exactly
+        first.add({layout.weight: layout.choice}, 1.0, 1.0)
+        first.add({0: -np.eye(layout.hours), layout.weight: layout.choice * layout.worth}, 0.0, 0.0)
+        for k, columns in enumerate(layout.clusters):
+            same, ends = np.eye(layout.choices), self._shares[:, k]
+            first.add({columns.chosen: same, layout.weight: -np.diag(ends[0])}, 0.0, np.inf)
+            first.add({columns.chosen: same, layout.weight: -np.diag(ends[1])}, -np.inf, 0.0)
+        rows = Rows(layout.columns)
+        for k, (follower, columns) in enumerate(zip(self.platform.followers, layout.clusters, strict=True)):
+            low, high = box.flow_low[k], box.flow_high[k]
+            every = np.arange(follower.network.arcs)
+            rows.add({columns.flow: follower.network.incidence}, follower.network.supply, follower.network.supply)
+            for lines, below in ((lines_below(low, high, LINES), True), (lines_above(low, high, LINES), False)):
+                for intercept, slope in zip(*lines, strict=True):
+                    curve_rows(rows, follower, columns, every, intercept, slope, below)
+            for intercept, slope in zip(*spending_lines(low, high, LINES), strict=True):
+                spending_rows(rows, columns, every, intercept, slope)
+            self._payment_rows(rows, follower, columns)
+        self._bid_rows(rows)
+        return first, rows
+
+    def _payment_rows(self, rows: Rows, follower: Follower, columns: ClusterColumns) -> None:
+        layout, network = self.layout, follower.network
+        rows.add({columns.chosen: layout.choice, columns.flow: -network.plug_matrix.T}, 0.0, 0.0)
+        rows.add({columns.chosen: layout.worth[None, :], columns.flow: follower.mu[None, :],
+                  columns.potential: -network.supply[None, :], columns.spending: follower.sigma[None, :]},
+                 0.0, np.inf)  # fmt: skip

@@ -128,7 +128,7 @@ def _home_other(hour: int) -> float:
 
 def _work_home(hour: int) -> float:
     rush = {16: 0.18, 17: 0.35, 18: 0.35, 19: 0.30, 20: 0.30}
-    return 0.7 if hour >= 22 else rush.get(hour, 0.03 if hour >= 11 else 0.01)
+    return 0.7 if hour >= 22 else rush.get(hour, 0.03 if hour > 11 else 0.01)
 
 
 def _work_other(hour: int) -> float:
