@@ -154,7 +154,7 @@ def test_survey_and_sessions_as_they_are_recorded(shared_data: Path) -> None:
 
 # ---- mixes -----------------------------------------------------------------------------------------------------------
 def study(folder: Path | None, **changed: float) -> MixStudy:
-    return MixStudy(replace(OPTIONS, **changed), Limits(0.2, 20.0, False), 1, False, folder)  # type: ignore[arg-type]
+    return MixStudy(replace(OPTIONS, **changed), Limits(0.2, 20.0), 1, False, folder)  # type: ignore[arg-type]
 
 
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
