@@ -320,13 +320,44 @@ def test_the_response_is_what_goes_beyond_base_power_and_droop(bench: Bench, tmp
     assert moment.response_kw == pytest.approx(4.5 - -1.0 - 3.3, abs=1e-3)
     assert (moment.capability_eur_per_kwh, moment.performance_eur_per_kwh) == (0.02, 0.0015)
     assert moment.rebates_eur_per_h == pytest.approx(0.25), "one vehicle"
-    wear = sum(LocalCost(cost, 0.5, 30.0).wear(power) for cost, power in zip(COSTS, (3.0, 1.5), strict=True))
-    assert moment.wear_eur_per_h == pytest.approx(wear)
-    assert wear == pytest.approx(0.005 * 3.0**1.5 + 0.05 * 1.5**1.5)
+    assert moment.wear_eur_per_h == pytest.approx(0.05 * 1.5**1.5), "of the one battery that is there"
     bench.until(lambda: play.tell(streams.STATUS, 1) or watch._words.silent() == [2])
     left = watch._moment(50_000.0)
     assert left is not None
     assert (left.signal_pu, left.rebates_eur_per_h) == (-0.5, 0.0), "the silent module counts as one without a vehicle"
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"soc": math.nan}, {"soc": math.inf}, {"temperature_c": math.nan}, {"power_kw": math.nan}, {"power_kw": 1e30},
+     {"power_kw": math.inf}, {"capacity_kw": math.inf}, {"vehicle_plugged": False, "soc": math.nan}],
+)  # fmt: skip
+def test_no_word_of_a_module_or_planner_ends_the_watch(
+    play: Play, emitted: list[dict[str, Any]], nonsense: dict[str, float]
+) -> None:
+    """Settled is what is left of it, in numbers that JSON knows."""
+    watch = play.monitor._regulation
+    plans = play.bench.sender(streams.MARKET_PLAN)
+    plans.publish(MarketPlan(plan_version=3, rule="market", slot_s=86400.0, base_kw=[0.0],
+                             capacity_kw=[nonsense.get("capacity_kw", 4.0)], rebate_eur_per_h=[0.25]))  # fmt: skip
+    play.signal()
+    play.epoch()
+    status = {"soc": 0.5, "temperature_c": 30.0, "vehicle_plugged": True, **nonsense}
+    status = {key: value for key, value in status.items() if key in ModuleStatus.get_fields_and_field_types()}
+    status.pop("power_kw", None)
+
+    def told() -> bool:
+        for k in (1, 2):
+            play.tell(streams.APPLIED, k, power_kw=nonsense.get("power_kw", 1.0))
+            play.tell(streams.STATUS, k, **status)
+        return len(play.monitor._words.status) == len(play.monitor._words.applied) == 2
+
+    play.bench.until(told)
+    for _ in range(3):
+        watch.look()
+    play.monitor.report()
+    json.dumps(emitted[-1]["summary"], allow_nan=False)
+    assert set(emitted[-1]["summary"]) == SUMMARY_KEYS
 
 
 def test_a_run_at_high_speed_is_not_scored(bench: Bench) -> None:

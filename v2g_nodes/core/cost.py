@@ -91,6 +91,12 @@ def conversion_loss_kw(parameters: CostParameters, power_kw: float) -> float:
     return a * (1.0 - parameters.eta_max + a / p_max * (parameters.beta + parameters.alpha * a / p_max))
 
 
+def battery_wear_eur_per_h(parameters: CostParameters, soc: float, power_kw: float) -> float:
+    """The part of the cost that is wear of the battery [EUR/h] (see the head of this file)."""
+    weight = parameters.wear_gamma * (1.0 + parameters.soc_kappa * (soc - 0.5) ** 2)
+    return float(weight * abs(power_kw) ** parameters.wear_delta)
+
+
 class LocalCost:
     """Cost of one module with state of charge and temperature frozen.
 
@@ -138,12 +144,6 @@ class LocalCost:
         loss = a * (self._kink + a * (self._square + a * self._cube))
         result: FloatArray = loss + self._wear * a**self._delta + self._psi * over * over
         return result
-
-    def wear(self, power_kw: float) -> float:
-        """The part of the cost that is wear of the battery [EUR/h]."""
-        parameters = self.parameters
-        weight = parameters.wear_gamma * (1.0 + parameters.soc_kappa * (self.soc - 0.5) ** 2)
-        return float(weight * abs(power_kw) ** parameters.wear_delta)
 
     def marginal(self, p: FloatArray) -> FloatArray:
         """Marginal cost f'(p) [EUR/kWh]; p [kW], any shape.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from v2g_nodes.core.cost import CostParameters, LocalCost
+from v2g_nodes.core.cost import CostParameters, battery_wear_eur_per_h
 from v2g_nodes.core.errors import InputError
 from v2g_nodes.core.plan import Plan
 from v2g_nodes.msg import DecisionRecord, MarketPlan
@@ -63,18 +63,18 @@ class RegulationWatch:
         """Score and settlement under the names of the command's JSON."""
         settled = self._record.settle(self._scored)
         parts = {name: getattr(settled, name) for name in ("accuracy", "delay", "precision")}
-        money = {key: value for key, value in asdict(settled).items() if key not in ("score", *parts)}
+        money = {key: _number(value) for key, value in asdict(settled).items() if key not in ("score", *parts)}
         return {
             "performance_score": settled.score,
             "performance_parts": parts if settled.score is not None else None,
-            "settlement": {**money, "net_eur": settled.net_eur},
+            "settlement": {**money, "net_eur": _number(settled.net_eur)},
         }
 
     def series(self) -> dict[str, list[float | None]]:
         """Asked and given every 10 s, for the report."""
         names = ("time_s", "asked_kw", "given_kw")
         rows = self._record.means() if self._scored else ([], [], [])
-        return {name: [value if math.isfinite(value) else None for value in row]
+        return {name: [_number(value) for value in row]
                 for name, row in zip(names, rows, strict=True)}  # fmt: skip
 
     def _moment(self, time_of_day_s: float) -> Moment | None:
@@ -92,7 +92,11 @@ class RegulationWatch:
 
     def _wear_eur_per_h(self, module: int) -> float:
         applied, status = self._words.fresh_applied(module), self._words.status.get(module)
-        if applied is None or status is None or not math.isfinite(applied.power_kw):
+        if applied is None or status is None or not status[1].vehicle_plugged:
             return 0.0
-        soc = min(max(status[1].soc, 0.0), 1.0)
-        return LocalCost(self._costs[module], soc, status[1].temperature_c).wear(applied.power_kw)
+        wear = battery_wear_eur_per_h(self._costs[module], status[1].soc, applied.power_kw)
+        return wear if math.isfinite(wear) else 0.0  # whatever a module says of itself, the others' wear is known
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
