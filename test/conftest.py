@@ -36,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(marker)
 
 
+def pytest_sessionfinish() -> None:
+    """Shared memory of nodes that tests killed goes too."""
+    from v2g_nodes.bringup_dds import remove_dead_segments
+
+    remove_dead_segments()
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of recorded grid data beside the checkout; the test is skipped where there is none."""
