@@ -72,6 +72,12 @@ class MarketRun:
             return self.plan.rebates
         return self.inputs.platform.levels[self.community.levels]
 
+    @property
+    def plugged_share(self) -> FloatArray:
+        """Of each cluster's vehicles, with these rebates, shape (clusters, hours)."""
+        share: FloatArray = self.outcome.plugged[:, 0] / self.inputs.platform.vehicles[:, None]
+        return share
+
 
 def run_market(
     options: MarketOptions, inputs: MarketInputs, limits: Limits, tell: Tell, peer: bool = False, studies: bool = False
@@ -114,8 +120,7 @@ def run_market(
 def _replay(run: MarketRun) -> Replay | None:
     if run.inputs.odd_hours is None:
         return None
-    share = run.outcome.plugged[:, 0] / run.inputs.platform.vehicles[:, None]
-    return replay_signal(run.outcome.bid_kw[0], run.inputs.platform.vehicles, share, run.inputs.follow_kw,
+    return replay_signal(run.outcome.bid_kw[0], run.inputs.platform.vehicles, run.plugged_share, run.inputs.follow_kw,
                          run.inputs.odd_hours, run.options.eta)  # fmt: skip
 
 
@@ -124,8 +129,7 @@ def _scores(run: MarketRun) -> FloatArray | None:
     signal, platform = run.inputs.odd_hours, run.inputs.platform
     if signal is None or signal.shape[1] % round(HOUR_S / SAMPLE_S):
         return None
-    share = run.outcome.plugged[:, 0] / platform.vehicles[:, None]
-    return replay_scores(run.outcome.bid_kw[0], platform.vehicles, share, run.inputs.follow_kw, signal)
+    return replay_scores(run.outcome.bid_kw[0], platform.vehicles, run.plugged_share, run.inputs.follow_kw, signal)
 
 
 def _settled(run: MarketRun, scores: FloatArray | None) -> dict[str, Any]:

@@ -93,8 +93,11 @@ def conversion_loss_kw(parameters: CostParameters, power_kw: float) -> float:
 
 def battery_wear_eur_per_h(parameters: CostParameters, soc: float, power_kw: float) -> float:
     """The part of the cost that is wear of the battery [EUR/h] (see the head of this file)."""
-    weight = parameters.wear_gamma * (1.0 + parameters.soc_kappa * (soc - 0.5) ** 2)
-    return float(weight * abs(power_kw) ** parameters.wear_delta)
+    return float(_wear_weight(parameters, soc) * abs(power_kw) ** parameters.wear_delta)
+
+
+def _wear_weight(parameters: CostParameters, soc: float) -> float:
+    return parameters.wear_gamma * (1.0 + parameters.soc_kappa * (soc - 0.5) ** 2)
 
 
 class LocalCost:
@@ -120,7 +123,7 @@ class LocalCost:
         self._kink = c * (1.0 - parameters.eta_max)
         self._square = c * parameters.beta / p_max
         self._cube = c * parameters.alpha / p_max**2
-        self._wear = parameters.wear_gamma * (1.0 + parameters.soc_kappa * (soc - 0.5) ** 2)
+        self._wear = _wear_weight(parameters, soc)
         self._delta = parameters.wear_delta
         self._psi = parameters.thermal_psi
         self._theta = parameters.thermal_theta_k_per_kw2

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from v2g_nodes.core.plan import DAY_S, Plan
 from v2g_nodes.core.types import FloatArray
 from v2g_nodes.nodes.market_planner_parameters import MarketPlannerParameters
-from v2g_nodes.nodes.regulation_prices import RegulationPrices
-from v2g_nodes.nodes.sources import Recordings
+from v2g_nodes.nodes.regulation_prices import RegulationPrices, signal_recordings
 from v2g_nodes.planning.market.station_day import HOUR_S, SIGNAL_S, need_of_signal, station_day, station_plan
 from v2g_nodes.planning.market.synthetic import HOURS
 
@@ -26,7 +23,7 @@ def market_plan(p: MarketPlannerParameters) -> Plan:
     Raises:
         InputError: a file that can't be used.
     """
-    recordings = Recordings(replace(p, frequency_csv="", prices_csv="", site_load_csv=""))
+    recordings = signal_recordings(p)
     times = np.arange(0.0, DAY_S, SIGNAL_S)
     signal = np.array([recordings.signal_pu(t) for t in times.tolist()]).reshape(HOURS, -1)
     need, mileage_per_h = need_of_signal(signal, p.eta)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from v2g_nodes.core.cost import CostParameters, battery_wear_eur_per_h
@@ -14,8 +14,8 @@ from v2g_nodes.core.plan import Plan
 from v2g_nodes.msg import DecisionRecord, MarketPlan
 from v2g_nodes.nodes import convert
 from v2g_nodes.nodes.last_words import LastWords
-from v2g_nodes.nodes.regulation_prices import RegulationParameters, RegulationPrices
-from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED, Recordings, RunClock
+from v2g_nodes.nodes.regulation_prices import RegulationParameters, RegulationPrices, signal_recordings
+from v2g_nodes.nodes.sources import MEAN_ABOVE_SPEED, RunClock
 from v2g_nodes.planning.market.regulation import Moment, RegulationRecord
 
 LOOK_S = 0.2  # s, wall time; up to the speed from which droop is given means a bin of 10 s has five looks
@@ -31,7 +31,7 @@ class RegulationWatch:
     """
 
     def __init__(self, p: RegulationParameters, words: LastWords, droop_kw: Callable[[], float]) -> None:
-        self._signal = Recordings(replace(p, frequency_csv="", prices_csv="", site_load_csv=""))
+        self._signal = signal_recordings(p)
         self._prices = RegulationPrices(p)
         self._record = RegulationRecord(p.reference_mileage_per_h)
         self._scored = p.speed <= MEAN_ABOVE_SPEED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from v2g_nodes.core.plan import DAY_S, Plan
@@ -16,9 +18,10 @@ SIGNAL_S = 2.0  # period in which PJM sends its signal
 HOUR_S = DAY_S / HOURS
 
 
-def made_capability_eur_per_kwh(time_of_day_s: float) -> float:
-    """Regulation price of the made day [EUR/kWh], see synthetic.prices."""
-    return float(prices()[int(time_of_day_s % DAY_S / HOUR_S)])
+def made_capability() -> Callable[[float], float]:
+    """Regulation price of the made day [EUR/kWh] by local time of day [s], see synthetic.prices."""
+    hourly: list[float] = prices().tolist()
+    return lambda time_of_day_s: hourly[int(time_of_day_s % DAY_S / HOUR_S)]
 
 
 def need_of_signal(hours: FloatArray, eta: float) -> tuple[Need, float]:
